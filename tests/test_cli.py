@@ -276,6 +276,17 @@ def test_the_defaults_in_the_help_are_the_recipes(command):
         assert words == (f"{value:g}" if isinstance(value, float) else value), option
 
 
+@pytest.mark.parametrize("command", ["preview", "lr-find"])
+@pytest.mark.parametrize("recipe", ["shapes", "cifar10", "folder", "finetune"])
+def test_the_help_of_what_a_run_would_do_says_where_its_recipe_decides(command, recipe):
+    """Without weights the recipe is that of the data set, as in train; with weights it is that of finetune."""
+    (commands,) = cli.build_parser()._subparsers._group_actions
+    said = {action.dest: action.help for action in commands.choices[command]._actions}
+    for name in {*load_recipe(recipe).options, *(cli.finetune.OF_RECIPE if recipe == "finetune" else ())}:
+        known = "the data set's size if" if name == "image_size" else "the recipe's, or "
+        assert f"[default: {known}" in said[name], name
+
+
 @pytest.mark.slow
 def test_a_run_takes_the_recipe_of_its_data_and_says_so(tmp_path, capsys):
     short = ["--steps", "1", "--train-images", "16", "--batch-size", "16", "--eval-every", "0"]
@@ -351,6 +362,8 @@ def refused(capsys, *arguments):
         (["info", "vit-b_16"], ["did you mean ViT-B_16?"]),
         (["info", "zzz"], ["zzz", "`minivit info`"]),
         (["info", "--num-classes", "5"], ["--num-classes", "MODEL"]),
+        (["info", "--pool", "avg"], ["error: --pool changes a model"]),
+        (["info", "--interpolation", "bicubic"], ["error: --interpolation changes a model"]),
         (["info", "ViT-B_16", "--num-classes", "4294967296"], ["memory", "number of classes"]),
         (["info", "ViT-B_16", "--num-classes", str(2**62)], ["memory"]),
         (["info", "ViT-B_16", "--image-size", str(2**62)], ["image size"]),

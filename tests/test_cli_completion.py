@@ -174,8 +174,8 @@ def test_a_script_for_each_shell_has_the_names(shell, folder, capsys):
 
 @pytest.mark.parametrize(
     "option",
-    ["--augment", "--auto-augment", "--class-weights", "--dataset", "--lr-schedule", "--model", "--monitor",
-     "--optimizer", "--pool", "--precision", "--sampler"],
+    ["--attention-init", "--augment", "--auto-augment", "--class-weights", "--dataset", "--embedding-init",
+     "--lr-schedule", "--model", "--monitor", "--optimizer", "--pool", "--precision", "--qk-norm", "--sampler"],
 )  # fmt: skip
 def test_each_value_that_is_offered_is_one_that_the_option_takes(option):
     name = option.removeprefix("--").replace("-", "_")

@@ -1,6 +1,7 @@
 """`minivit predict` with one file and with many: which files, in which form the answers come, and what bad files do."""
 
 import csv
+import errno
 import json
 import os
 import subprocess
@@ -73,25 +74,31 @@ def test_only_image_sizes_are_suggested_for_patches_that_the_weights_have(photos
 # -- which files ------------------------------------------------------------------------------------
 
 
+def found(words):
+    files, unusable = image_files(words)
+    assert not unusable
+    return files
+
+
 def same(paths):
     return [os.path.normpath(path) for path in paths]
 
 
 def test_a_folder_gives_its_images_and_those_of_its_subfolders_sorted(photos):
     with pytest.warns(Notice, match=r"photos: skipped 1 .txt"):
-        assert same(image_files(["photos"])) == same(sorted(ALL))
+        assert same(found(["photos"])) == same(sorted(ALL))
 
 
 def test_a_pattern_that_no_shell_replaced_is_replaced(photos):
-    assert same(image_files(["photos/*.png"])) == same(ALL[:5])
-    assert same(image_files(["photos/**/*.png"])) == same(sorted(ALL))
-    assert same(image_files(["photos/[12].png", "photos/0.png"])) == same([ALL[1], ALL[2], ALL[0]])
-    assert same(image_files(["photos/a*"])) == same(ALL[5:])  # a folder that a pattern matches
+    assert same(found(["photos/*.png"])) == same(ALL[:5])
+    assert same(found(["photos/**/*.png"])) == same(sorted(ALL))
+    assert same(found(["photos/[12].png", "photos/0.png"])) == same([ALL[1], ALL[2], ALL[0]])
+    assert same(found(["photos/a*"])) == same(ALL[5:])  # a folder that a pattern matches
 
 
 def test_a_file_whose_name_looks_like_a_pattern_is_that_file(photos):
     write_picture(photos / "[1].png")
-    assert image_files(["photos/[1].png"]) == ["photos/[1].png"]
+    assert found(["photos/[1].png"]) == ["photos/[1].png"]
 
 
 def test_a_pattern_without_a_match_and_a_folder_without_images_are_refused(photos, tmp_path):
@@ -152,19 +159,92 @@ def test_names_that_no_table_may_hold_plainly_are_quoted(weights, tmp_path, caps
     assert names[1:] == [str(odd[0]), str(odd[1]).replace("\udce9", r"\udce9")]
 
 
-def test_rows_are_in_the_file_before_the_next_batch_is_computed(photos, weights, capsys, monkeypatch):
-    seen = []
+def before_each_batch(monkeypatch, look):
+    """Let `look` be called before the model computes a batch."""
     whole = type(load_model("model.npz")).predict
 
-    def look(self, pixels, *arguments, **options):
-        with Path("answers.csv").open(encoding="utf-8") as file:
-            seen.append(len(file.readlines()))
+    def predict_after_a_look(self, pixels, *arguments, **options):
+        look()
         return whole(self, pixels, *arguments, **options)
 
-    monkeypatch.setattr("minivit.models.classifier.Classifier.predict", look)
+    monkeypatch.setattr("minivit.models.classifier.Classifier.predict", predict_after_a_look)
+
+
+def test_rows_on_standard_output_are_there_before_the_next_batch_is_computed(photos, weights, capsys, monkeypatch):
+    seen = []
+    capsys.readouterr()
+    before_each_batch(monkeypatch, lambda: seen.append(len(capsys.readouterr().out.splitlines())))
+    assert cli.main(["predict", *ALL, "--weights", str(weights), "--csv", "-", "--batch-size", "2"]) == 0
+
+    assert (seen[0] + seen[1], *seen[2:]) == (3, 2, 2)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no such pipes")
+def test_rows_in_a_pipe_are_there_before_the_next_batch_is_computed(photos, weights, capsys, monkeypatch):
+    os.mkfifo("answers.csv")
+    reader = os.open("answers.csv", os.O_RDONLY | os.O_NONBLOCK)
+    seen = []
+    try:
+        before_each_batch(monkeypatch, lambda: seen.append(os.read(reader, 10_000).count(b"\n") if seen else None))
+        predict(capsys, *ALL, "--weights", weights, "--csv", "answers.csv", "--batch-size", 2)
+        seen.append(os.read(reader, 10_000).count(b"\n"))
+    finally:
+        os.close(reader)
+
+    assert seen == [None, 3, 2, 2, 1]
+
+
+def test_a_file_of_earlier_answers_stays_until_all_rows_are_there(photos, weights, capsys, monkeypatch):
+    Path("answers.csv").write_text("earlier", encoding="utf-8")
+    seen = []
+    before_each_batch(monkeypatch, lambda: seen.append(Path("answers.csv").read_text(encoding="utf-8")))
     predict(capsys, *ALL, "--weights", weights, "--csv", "answers.csv", "--batch-size", 2)
 
-    assert seen[1:] == [3, 5, 7]
+    assert seen == ["earlier"] * 4
+    assert len(rows_of(Path("answers.csv").read_text(encoding="utf-8"))) == 1 + len(ALL)
+
+
+@pytest.mark.parametrize("batches", [0, 2])
+def test_after_ctrl_c_the_rows_so_far_are_in_another_file(photos, weights, capsys, monkeypatch, batches):
+    Path("answers.csv").write_text("earlier", encoding="utf-8")
+    seen = []
+
+    def interrupt():
+        seen.append(1)
+        if len(seen) > batches:
+            raise KeyboardInterrupt
+
+    before_each_batch(monkeypatch, interrupt)
+    said = predict(capsys, *ALL, "--weights", weights, "--csv", "answers.csv", "--batch-size", 2, status=130)
+
+    assert Path("answers.csv").read_text(encoding="utf-8") == "earlier"
+    assert not list(Path().glob(".minivit-*"))
+    if not batches:
+        assert said.err == "minivit: interrupted\n" and not Path("answers.partial.csv").exists()
+        return
+    assert said.err == "minivit: answers so far: answers.partial.csv, 4 images\nminivit: interrupted\n"
+    rows = rows_of(Path("answers.partial.csv").read_text(encoding="utf-8"))
+    assert [row[0] for row in rows[1:]] == ALL[:4] and all(len(row) == len(rows[0]) for row in rows)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no such pipes")
+def test_after_ctrl_c_the_rows_in_a_pipe_are_not_kept_again(photos, weights, capsys, monkeypatch):
+    os.mkfifo("answers.csv")
+    reader = os.open("answers.csv", os.O_RDONLY | os.O_NONBLOCK)
+    seen = []
+
+    def interrupt():
+        seen.append(1)
+        if len(seen) > 2:
+            raise KeyboardInterrupt
+
+    try:
+        before_each_batch(monkeypatch, interrupt)
+        said = predict(capsys, *ALL, "--weights", weights, "--csv", "answers.csv", "--batch-size", 2, status=130)
+    finally:
+        os.close(reader)
+    assert said.err == "minivit: interrupted\n"
+    assert sorted(path.name for path in Path().iterdir()) == ["answers.csv", "model.npz", "photos"]
 
 
 # -- bad files -----------------------------------------------------------------------------------------
@@ -212,6 +292,46 @@ def test_if_no_file_can_be_read_the_status_is_2(photos, weights, capsys):
     assert predict(capsys, bad[0], "--weights", weights, status=2).err.count("\n") == 1
 
 
+def test_a_path_that_the_system_refuses_is_a_line_and_the_others_are_classified(photos, weights, capsys, monkeypatch):
+    """A folder without permission, here played since an administrator may read all; a file in one; too long a name."""
+    (photos / "locked").mkdir()
+    write_picture(Path("half") / "0.png")
+    (Path("half") / "locked").mkdir()
+    iterdir, status = Path.iterdir, os.stat
+
+    def listed(path):
+        if path.name == "locked":
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return iterdir(path)
+
+    def stat(path, *arguments, **options):
+        if "locked" in Path(os.fsdecode(path) if not isinstance(path, int) else "").parts[:-1]:
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return status(path, *arguments, **options)
+
+    monkeypatch.setattr(Path, "iterdir", listed)
+    monkeypatch.setattr(os, "stat", stat)
+    long, odd = "x" * 300 + ".png", "[x]" * 100 + ".png"
+    words = [ALL[0], "photos/locked", long, "half", "photos/locked/1.png", ALL[1]]
+    said = predict(capsys, *words, "--weights", weights, "--json", "--batch-size", 4, status=1)
+    lines = [json.loads(line) for line in said.out.splitlines()]
+    assert [line["image"] for line in lines] == words
+    assert [line["image"] for line in lines if "top" in line] == [ALL[0], ALL[1]]
+    assert lines[1]["error"] == f"{Path('photos/locked')} cannot be read: Permission denied"
+    assert lines[3]["error"] == f"{Path('half/locked')} cannot be read: Permission denied"
+    assert "x.png" in lines[2]["error"]
+    assert said.err == "minivit: 4 of 6 images could not be read\n"
+    assert "no file matches" in predict(capsys, odd, "--weights", weights, status=2).err
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need a permission there")
+def test_a_link_to_itself_is_skipped_as_one_that_leads_nowhere(photos, weights, capsys):
+    (photos / "loop.png").symlink_to("loop.png")
+    (photos / "below.png").symlink_to("0.png/x.png")
+    said = predict(capsys, "photos", "--weights", weights)
+    assert said.err == "minivit: note: photos: skipped 2 links that lead nowhere, 1 .txt\n"
+
+
 # -- mistakes ------------------------------------------------------------------------------------------
 
 
@@ -237,9 +357,13 @@ def test_json_and_csv_exclude_each_other(photos, weights, capsys):
     assert "--csv" in capsys.readouterr().err and not Path("x.csv").exists()
 
 
-def test_a_csv_file_that_cannot_be_written_is_named(photos, weights, capsys):
-    said = predict(capsys, "photos/1.png", "--weights", weights, "--csv", "photos/1.png/x.csv", status=2)
-    assert said.err.startswith("minivit: error: could not write photos/1.png/x.csv: ")
+def test_a_csv_file_that_cannot_be_written_is_named(photos, weights, capsys, monkeypatch):
+    Path("folder.csv").mkdir()
+    monkeypatch.setattr("minivit.models.classifier.Classifier.predict", None)  # it is told before the work
+    for name in ("photos/1.png/x.csv", "folder.csv"):
+        said = predict(capsys, "photos/1.png", "--weights", weights, "--csv", name, status=2)
+        assert said.err.startswith(f"minivit: error: {name} cannot be written: ")
+        assert said.err.endswith("; name another file (--csv)\n")
 
 
 # -- many ----------------------------------------------------------------------------------------------

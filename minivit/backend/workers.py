@@ -41,7 +41,7 @@ class Workers:
     """
 
     def __init__(self, count: int | None = None):
-        self.count = available_cores() if count is None else integer("the number of workers", count, 1)
+        self.count = available_cores() if count is None else integer("num_threads", count, 1)
         most = max(MOST_THREADS, available_cores())
         if self.count > most:
             notice(f"{self.count:,} threads would wait for each other on {available_cores()} cores: {most} are used")

@@ -96,8 +96,11 @@ def plan(model: str, batch_size: int, count: int, devices: Devices, microbatch: 
     """
     if count < 1 or batch_size < 1 or batch_size % count:
         raise ConfigError(f"{count} devices cannot share a batch of {batch_size} images evenly")
-    if not min(devices.flops, devices.bandwidth) > 0 or devices.latency < 0 or devices.workers < 1:
-        raise ConfigError(f"rates must be above 0, and a latency 0 or more, not {devices}")
+    for name in ("flops", "bandwidth", "workers"):
+        if not getattr(devices, name) > 0:
+            raise ConfigError(f"{name} must be above 0, not {getattr(devices, name):g}")
+    if not devices.latency >= 0:
+        raise ConfigError(f"latency must be 0 or more, not {devices.latency:g}")
     network = create_model(model, seed=None)
     total = costs(network)[-1]
     images = batch_size // count

@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ConfigError
-from ..utils.text import printable
-from .common import format_option, json_option
+from ..utils.text import listed, printable
+from .common import check_can_write, format_option, json_option
 
 if TYPE_CHECKING:
     from ..bench import Job
+
+MODEL = "ViT-Ti_4-CIFAR"  # unless others are named
 
 EXAMPLES = (
     "minivit bench ViT-Ti_4-CIFAR ViT-XS_4-CIFAR --quick",
@@ -34,8 +36,7 @@ def add_bench(commands: Any) -> None:
         "models",
         nargs="*",
         metavar="MODEL",
-        default=["ViT-Ti_4-CIFAR"],
-        help="measure the models MODEL (`minivit info` lists them) [default: ViT-Ti_4-CIFAR]",
+        help=f"measure the models MODEL (`minivit info` lists them) [default: {MODEL}]",
     )
     parser.add_argument(
         "--task", group="measurement", choices=("train", "infer", "both"), default="both", metavar="NAME",
@@ -107,7 +108,9 @@ def add_bench(commands: Any) -> None:
         help="leave out the time by operation [default: show it for a processor]",
     )
     json_option(parser, "one JSON object", "tables")
-    parser.add_argument("--out", metavar="FILE", help="write all results to FILE as JSON too [default: do not]")
+    parser.add_argument(
+        "--out", metavar="FILE", help="write all results, or the --plan, to FILE as JSON too [default: do not]"
+    )
     format_option(parser)
     parser.add_argument(
         "--growth", group="measurement", metavar="DIR",
@@ -162,16 +165,23 @@ def _bench(options: argparse.Namespace) -> int:
     from ..utils.files import write_json
 
     formats = formats_in(options.format)
-    for name in ("batch_size", "rounds", "seconds", "num_threads", "microbatch"):
+    for name in ("batch_size", "rounds", "seconds", "num_threads", "microbatch", "rate", "link", "memory"):
         value = getattr(options, name)
         if value is not None and value <= 0:
             raise ConfigError(f"--{name.replace('_', '-')} must be above 0, not {value}")
+    if options.latency < 0:
+        raise ConfigError(f"--latency must be 0 or more, not {options.latency}")
     if written := [name for name in options.models if name.endswith(".json")]:
         raise ConfigError(f"--json prints to standard output: to write a file, give --out {printable(written[0])}")
     precisions = _precisions(options)
     check_device(options.device)
     if (options.plan or options.growth) and (options.device != "cpu" or precisions != ["float32"]):
         raise ConfigError("--plan and --growth measure the processor in float32: remove --device and --precision")
+    if options.growth and (found := [*options.models, *["--out"] * bool(options.out)]):
+        raise ConfigError(f"--growth measures a series of models, and writes to its DIR: leave out {listed(found, 3)}")
+    if options.out:
+        check_can_write(Path(options.out))
+    options.models = options.models or [MODEL]
     if options.plan:
         return _plan(options)
     if options.growth:
@@ -258,6 +268,7 @@ def _growth(folder: Path, formats: Sequence[str], rounds: int, as_json: bool) ->
 def _plan(options: argparse.Namespace) -> int:
     from ..backend.arrays import available_cores
     from ..bench.plan import Devices, fits, measured_flops, plan, plan_table, rate_model
+    from ..utils.files import write_json
 
     try:
         counts = [int(count) for count in options.plan.split(",")]
@@ -279,8 +290,11 @@ def _plan(options: argparse.Namespace) -> int:
     fitting = {model: fits(model, devices[model], 1e9 * options.memory) for model in options.models if options.memory}
     for model, images in fitting.items():
         say(f"{model}: {images:,} images at a time fit {options.memory:g} GB")
+    report = {"plans": [{**asdict(p), "seconds": p.seconds} for p in plans], "images_that_fit": fitting}
     if options.json:
-        print(json.dumps({"plans": [{**asdict(p), "seconds": p.seconds} for p in plans], "images_that_fit": fitting}))
+        print(json.dumps(report))
+    if options.out:
+        write_json(Path(options.out), report)
     return 0
 
 

@@ -63,17 +63,27 @@ def values_of_options() -> dict[str, tuple[str, ...]]:
     """Return the values of options and arguments, by name; `FILES` and `FOLDERS` are those of the disk."""
     from ..training.masked import TARGETS
     from ..training.optim import OPTIMIZERS
-    from ..training.options import CLASS_WEIGHTS, MONITORED, OBJECTIVES, SAMPLERS
+    from ..training.options import (
+        ATTENTION_INITS,
+        CLASS_WEIGHTS,
+        EMBEDDING_INITS,
+        MONITORED,
+        OBJECTIVES,
+        QK_NORMS,
+        SAMPLERS,
+    )
     from ..training.precision import PRECISIONS
     from ..training.recipes import NONE, recipe_names
     from ..training.schedule import DECAYS
 
     return {
+        "--attention-init": ATTENTION_INITS,
         "--augment": ("auto", *AUGMENTATIONS),
         "--auto-augment": tuple(POLICIES),
         "--class-weights": CLASS_WEIGHTS,
         "--dataset": tuple(DATASETS),
         "--device": ("cpu", "cuda"),
+        "--embedding-init": EMBEDDING_INITS,
         "--gelu": ACTIVATIONS,
         "--interpolation": tuple(INTERPOLATIONS),
         "--lr-schedule": tuple(DECAYS),
@@ -85,6 +95,7 @@ def values_of_options() -> dict[str, tuple[str, ...]]:
         "--positions": tuple(POSITIONS),
         "--positions-at": tuple(PLACES),
         "--precision": tuple(PRECISIONS),
+        "--qk-norm": QK_NORMS,
         "--recipe": (*recipe_names(), NONE),
         "--sampler": SAMPLERS,
         "--target": tuple(TARGETS),

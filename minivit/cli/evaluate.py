@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import unicodedata
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,12 +14,12 @@ from ..data import DATASETS, dataset_title
 from ..data.checking import find_broken, lines_about
 from ..data.splits import without_files
 from ..errors import ConfigError, ImageError
-from ..utils.console import complain
+from ..utils.console import complain, outliving_output
 from ..utils.files import check_free_folder
 from ..utils.notices import notice
-from ..utils.text import counted, listed, printable, quoted
+from ..utils.text import composed, counted, listed, printable, quoted
 from ..weights import RUN_WEIGHTS
-from .common import data_dir_option, format_option, json_option, threads_of, threads_option
+from .common import check_can_write, data_dir_option, format_option, json_option, threads_of, threads_option
 from .weights import add_weights_options, load_weights, say_if_head_is_zero
 
 if TYPE_CHECKING:
@@ -98,6 +96,7 @@ def _evaluate(options: argparse.Namespace) -> int:
     formats = formats_in(options.format)
     if options.out:
         check_free_folder(Path(options.out))  # before an hour of work
+        check_can_write(Path(options.out), folder=True)
     path, model, header = load_weights(options)
     check_classifies(header, path)
     name, test_set = labelled_test_set(options, path, model, header)
@@ -122,22 +121,23 @@ def _evaluate(options: argparse.Namespace) -> int:
     notes = {"dataset": name} | ({"split": options.split} if options.split else {})
     notes |= {"flip": True} if options.flip else {}
     notes |= {"left_out": list(broken)} if broken else {}
-    if options.out:
-        title = f"{_short_name(path)} on {dataset_title(name)}"
-        title += " (logits averaged with those of mirror images)" * options.flip
-        notes_of_report = {**notes, "weights": str(path)}
-        write_report(found, probabilities, test_set, options.out, title=title, notes=notes_of_report, formats=formats)
-    if options.json:
-        print(json.dumps({**notes, **found.as_json()}))
-        return 0
-    note = f" ({test_set.note})" if test_set.note else ""
-    note = ", each with its mirror image" * options.flip + note
-    first, second = found.summary().split("\n")
-    kind = {"all": "", "train": "training ", "val": "validation "}.get(options.split, "test ")
-    print(f"{printable(name)}: {first} on {counted(found.images, f'{kind}image')}{note}")
-    print(f"{second}\n\n{found.class_table()}")
-    if options.out:
-        print(f"\nreport: {printable(Path(options.out) / 'report.md')}")
+    with outliving_output():  # whichever of the two cannot be written, the other has the results
+        if options.json:
+            print(json.dumps({**notes, **found.as_json()}), flush=True)
+        else:
+            note = f" ({test_set.note})" if test_set.note else ""
+            note = ", each with its mirror image" * options.flip + note
+            first, second = found.summary().split("\n")
+            kind = {"all": "", "train": "training ", "val": "validation "}.get(options.split, "test ")
+            print(f"{printable(name)}: {first} on {counted(found.images, f'{kind}image')}{note}")
+            print(f"{second}\n\n{found.class_table()}", flush=True)
+        if options.out:
+            title = f"{_short_name(path)} on {dataset_title(name)}"
+            title += " (logits averaged with those of mirror images)" * options.flip
+            notes |= {"weights": str(path)}
+            write_report(found, probabilities, test_set, options.out, title=title, notes=notes, formats=formats)
+            if not options.json:
+                print(f"\nreport: {printable(Path(options.out) / 'report.md')}")
     return 0
 
 
@@ -165,17 +165,17 @@ def labelled_test_set(
         ConfigError: if no data set is named, or the model does not fit it.
         DataError, DataNotFoundError: if it cannot be read.
     """
-    from ..evaluation.measured import images_to_measure
+    from ..evaluation.measured import data_dir_for, images_to_measure
     from ..training.folder import noted_data
 
-    dataset, data_dir = noted_data(header, path)
-    name = options.dataset or dataset
+    own, noted = noted_data(header, path)
+    name = options.dataset or own
     if name is None:
         known = f"one of {', '.join(DATASETS)}, or folder:PATH"
         raise ConfigError(f"{path} does not name the data set that it was trained on: give --dataset, {known}")
     split = getattr(options, "split", None)
-    folder = path.absolute().parent
-    test_set = images_to_measure(name, options.data_dir or data_dir, split, header, dataset, folder)
+    data_dir = data_dir_for(name, options.data_dir, own, noted)
+    test_set = images_to_measure(name, data_dir, split, header, own, path.absolute().parent)
     return name, _with_the_models_labels(model, header.get("classes"), test_set)
 
 
@@ -207,7 +207,7 @@ def _with_the_models_labels(model: Classifier, known: list[str] | None, dataset:
             notice("these weights do not name their classes: class k is taken as the k-th folder by name")
         return dataset
 
-    places = _places_of(dataset.classes, known)
+    places = _places_of(dataset, known)
     if unknown := [name for name in dataset.classes if name not in places]:
         raise ConfigError(
             f"the model has no class {listed(map(quoted, unknown), 3)}, unlike {dataset.name}: "
@@ -219,26 +219,43 @@ def _with_the_models_labels(model: Classifier, known: list[str] | None, dataset:
     return replace(dataset, labels=place_of[dataset.labels], classes=tuple(known))
 
 
-def _places_of(names: Sequence[str], known: list[str]) -> dict[str, int]:
-    """Return the place of each name among the known classes; those that are not there are left out.
+def _places_of(dataset: AnyDataset, known: list[str]) -> dict[str, int]:
+    """Return the place of each class of a data set among the known classes; those that are not there are left out.
 
     A name that differs in upper and lower case alone counts if no other one is meant, and is said.
+
+    Raises:
+        ConfigError: if several known classes have one of the names, as "crane" in Hugging Face's list of ImageNet.
     """
-    exact = {_spelled_alike(name): place for place, name in enumerate(known)}
-    places = {name: exact[_spelled_alike(name)] for name in names if _spelled_alike(name) in exact}
+    names = dataset.classes
+    alike: dict[str, list[int]] = {}
+    for place, one in enumerate(known):
+        alike.setdefault(composed(one), []).append(place)
+    exact = {name: alike[composed(name)] for name in names if composed(name) in alike}
+    places = {name: _only(found, name, dataset) for name, found in exact.items()}
     rest = [name for name in names if name not in places]
     for name in rest:
-        folded = _spelled_alike(name).casefold()
-        near = [place for place, one in enumerate(known) if _spelled_alike(one).casefold() == folded]
-        rivals = [other for other in names if _spelled_alike(other).casefold() == folded]
+        folded = composed(name).casefold()
+        near = [found for one, found in alike.items() if one.casefold() == folded]
+        rivals = [other for other in names if composed(other).casefold() == folded]
         if len(near) == len(rivals) == 1:
-            places[name] = near[0]
+            places[name] = _only(near[0], name, dataset)
     if changed := [name for name in rest if name in places]:
         pairs = listed((f"{name} as {known[places[name]]}" for name in changed), 3)
         notice(f"classes are matched whatever their case: {pairs}")
     return places
 
 
-def _spelled_alike(name: str) -> str:
-    """Return a name in one Unicode form: macOS may spell an accent as a separate letter."""
-    return unicodedata.normalize("NFC", name)
+def _only(found: list[int], name: str, dataset: AnyDataset) -> int:
+    """Return the only number in a list, of the model's classes that have the name of one of the data set's.
+
+    Raises:
+        ConfigError: if there are more.
+    """
+    if len(found) > 1:
+        raise ConfigError(
+            f"class {quoted(name, 30)} of {printable(dataset.name, 25)} is ambiguous: the model's classes "
+            f"{' and '.join(map(str, found[:2]))} have that name; leave it out, or rename one in the config.json of "
+            "the weights"
+        )
+    return found[0]

@@ -32,7 +32,7 @@ def add_experiment(commands: Any) -> None:
     parser.add_argument("--seeds", type=int, default=3, metavar="N", help="train each model with N seeds [default: 3]")
     parser.add_argument("--out", metavar="DIR", help="write to DIR [default: runs/experiment-NAME]")
     format_option(parser)
-    data_dir_option(parser)
+    data_dir_option(parser, of_run=False)
     threads_option(parser)
     device_option(parser)
     json_option(parser, "one line of JSON for each model of the figure", "a table and a sentence")

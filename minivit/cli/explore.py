@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ..data import DATASETS
 from ..errors import ConfigError
 from ..utils.text import printable
-from .common import data_dir_option
+from .common import data_dir_option, named_after
 from .inspect import images_to_show
 from .weights import add_weights_options, load_weights, load_weights_at, names_of_classes, say_if_head_is_zero
 
@@ -47,7 +47,11 @@ def add_explore(commands: Any) -> None:
         help="begin with the image files IMAGE, resized to the model's image size [default: test images]",
     )  # fmt: skip
     add_weights_options(parser, positional=True)
-    parser.add_argument("--out", "-o", metavar="FILE", help="write FILE [default: explore.html, beside the weights]")
+    parser.add_argument(
+        "--out", "-o", metavar="FILE",
+        help="write FILE [default: explore.html beside checkpoint.npz, explore-NAME.html beside another weights file "
+        "NAME]",
+    )  # fmt: skip
     parser.add_argument(
         "--dataset", metavar="NAME",
         help=f"begin with test images of {', '.join(DATASETS)} or folder:PATH [default: the data set that the model "
@@ -64,7 +68,7 @@ def add_explore(commands: Any) -> None:
 def _explore(options: argparse.Namespace) -> int:
     from ..explore import Sample, check_can_be_shown, write_explorer
 
-    if options.out and Path(options.out).suffix not in (".html", ".htm"):
+    if options.out and Path(options.out).suffix.lower() not in (".html", ".htm"):
         raise ConfigError(f"--out must be a page that ends in .html, not {printable(Path(options.out))}")
     path, model, header = load_weights(options)
     check_can_be_shown(model)
@@ -73,7 +77,7 @@ def _explore(options: argparse.Namespace) -> int:
     say_if_head_is_zero(path, model)
     labels = [None] * len(shown) if shown.labels is None else [int(label) for label in shown.labels]
     samples = [Sample(*each) for each in zip(shown.names, shown.pixels, labels, strict=True)]
-    page = Path(options.out) if options.out else path.parent / "explore.html"
+    page = Path(options.out) if options.out else path.with_name(f"{named_after(path, 'explore')}.html")
     title = (header.get("train") or {}).get("model", path.stem)
     training = None if options.no_snapshots else _training(options, path, model, measured_on)
     for written in write_explorer(model, page, f"{title}, live", shown.classes, samples, training):

@@ -8,12 +8,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from ..data import DATASETS, dataset_title, load_dataset
+from ..data import DATASETS, dataset_title
 from ..errors import ConfigError
 from ..evaluation.fewshot import L2, SEEDS, SHOTS, FewShotResult, few_shot, images_needed
+from ..utils.console import outliving_output
 from ..utils.files import safe_name, write_json
 from ..utils.text import printable, quoted
-from .common import data_dir_option, json_option, threads_of, threads_option
+from .common import check_can_write, data_dir_option, json_option, named_after, threads_of, threads_option
 from .weights import add_weights_options, load_weights
 
 EXAMPLES = (
@@ -54,7 +55,8 @@ def add_fewshot(commands: Any) -> None:
     parser.add_argument(
         "--out",
         metavar="FILE",
-        help="write the results to FILE as JSON [default: fewshot-DATASET.json beside the weights]",
+        help="write the results to FILE as JSON [default: fewshot-DATASET.json beside checkpoint.npz, "
+        "fewshot-NAME-DATASET.json beside another weights file NAME]",
     )
     json_option(parser, "what is written as one JSON object", "a table")
     parser.set_defaults(run=_fewshot)
@@ -64,38 +66,40 @@ def _fewshot(options: argparse.Namespace) -> int:
     from tqdm.auto import tqdm
 
     from ..backend.workers import Workers
+    from ..evaluation.measured import data_dir_for, images_for_few_shot
     from ..training.folder import noted_data
 
     path, model, header = load_weights(options)
-    trained_on, data_dir = noted_data(header, path)
-    options.dataset = options.dataset or trained_on
-    options.data_dir = options.data_dir or data_dir
-    if options.dataset is None:
+    own, noted = noted_data(header, path)
+    name = options.dataset or own
+    if name is None:
         raise ConfigError(f"{path} does not name the data set that it was trained on: give --dataset")
     shots = _integers(options.shots)
-    noted = header.get("train") if options.dataset == trained_on else None
-    share = noted.get("split") if isinstance(noted, dict) else None  # what the run held out is tested on
-    sets = load_dataset(options.dataset, options.data_dir, split=share)
+    default = path.with_name(f"{named_after(path, 'fewshot')}-{safe_name(dataset_title(name))}.json")
+    out = Path(options.out) if options.out else default
+    check_can_write(out)
+    data_dir = data_dir_for(name, options.data_dir, own, noted)
+    sets = images_for_few_shot(name, data_dir, header, own, path.absolute().parent)
     total = images_needed(*sets, shots, options.seeds)
     with Workers(threads_of(options)) as workers, tqdm(total=total, unit="image", disable=None, leave=False) as bar:
         results = few_shot(
             model, *sets, shots=shots, seeds=options.seeds, l2=options.l2, workers=workers, advance=bar.update
         )
 
-    out = (
-        Path(options.out) if options.out else path.parent / f"fewshot-{safe_name(dataset_title(options.dataset))}.json"
-    )
     report = {
-        "weights": str(path), "dataset": options.dataset, "note": sets[1].note, "test_images": len(sets[1]),
+        "weights": str(path), "dataset": name, "note": sets[1].note, "test_images": len(sets[1]),
         "l2": options.l2,
         "results": [{**asdict(r), "mean": r.mean, "half_width_95": r.half_width} for r in results],
     }  # fmt: skip
-    write_json(out, report)
-    if options.json:
-        print(json.dumps(report))
-        return 0
-    print(_table(results))
-    print(f"accuracy on {len(sets[1]):,} test images of {printable(options.dataset)}; numbers: {printable(out)}")
+    with outliving_output():  # whichever of the two cannot be written, the other has the results
+        if options.json:
+            print(json.dumps(report), flush=True)
+        else:
+            measured = f"accuracy on {len(sets[1]):,} test images of {printable(name)}"
+            print(f"{_table(results)}\n{measured}", flush=True)
+        write_json(out, report)
+        if not options.json:
+            print(f"numbers: {printable(out)}")
     return 0
 
 

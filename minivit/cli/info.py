@@ -12,7 +12,7 @@ from ..models import MODEL_NAMES, ViTConfig, create_model
 from ..utils.text import printable
 from ..weights import WeightsDescription, describe_weights, is_weights_name
 from .common import json_option
-from .weights import add_details, details_of, sides_type
+from .weights import DETAILS, add_details, details_of, sides_type
 
 SHOWN_CLASSES = 5
 
@@ -59,8 +59,8 @@ def _info(options: argparse.Namespace) -> int:
     }
     details = {name: value for name, value in details_of(options).items() if value is not None}
     if options.given is None:
-        if changed := {**changes, **details}:
-            option = f"--{next(iter(changed)).replace('_', '-')}"
+        typed = ("image_size", "num_classes", *(name for name, *_ in DETAILS))
+        if option := next((f"--{name.replace('_', '-')}" for name in typed if getattr(options, name) is not None), ""):
             raise ConfigError(f"{option} changes a model: give a MODEL too; `minivit info` lists them")
         if options.json:
             raise ConfigError("--json describes a model: give a MODEL too, or list all with `minivit models --json`")

@@ -11,7 +11,7 @@ from ..errors import ConfigError
 from ..preprocessing import preprocessing_in
 from ..utils.notices import notice
 from ..utils.text import listed, printable
-from .common import data_dir_option, format_option, threads_of, threads_option
+from .common import data_dir_option, format_option, named_after, threads_of, threads_option
 from .weights import add_weights_options, load_weights, names_of_classes, numbered_classes, say_if_head_is_zero
 
 if TYPE_CHECKING:
@@ -52,7 +52,11 @@ def add_inspect(commands: Any) -> None:
         f"attention distances averaged over {MEASURED}]",
     )  # fmt: skip
     add_weights_options(parser, positional=True)
-    parser.add_argument("--out", metavar="DIR", help="write to DIR [default: inspect, beside the weights]")
+    parser.add_argument(
+        "--out",
+        metavar="DIR",
+        help="write to DIR [default: inspect beside checkpoint.npz, inspect-NAME beside another weights file NAME]",
+    )
     format_option(parser)
     parser.add_argument(
         "--dataset",
@@ -84,7 +88,7 @@ def _inspect(options: argparse.Namespace) -> int:
     looks = len(measured_on) + 2 * len(pictures)
     with Workers(threads_of(options)) as workers, tqdm(total=looks, unit="image", disable=None, leave=False) as bar:
         found = inspect_model(model, pictures, measured_on.pixels, workers=workers, advance=bar.update)
-    folder = Path(options.out) if options.out else path.parent / "inspect"
+    folder = Path(options.out) if options.out else path.with_name(named_after(path, "inspect"))
     title = (header.get("train") or {}).get("model", path.stem)
     for written in write_inspection(found, folder, f"{title}: {path}", formats):
         print(printable(written))
@@ -143,20 +147,21 @@ def _test_pictures(
     measured: int,
 ) -> tuple[ShownImages, ShownImages]:
     """Return test images of the data set to show, and more of them to measure on."""
-    from ..evaluation.measured import images_to_measure
+    from ..evaluation.measured import data_dir_for, images_to_measure
     from ..insight import ShownImages
     from ..training.folder import noted_data
 
-    own, data_dir = noted_data(header, path)
+    own, noted = noted_data(header, path)
     name = options.dataset or own
     if name is None:
         raise ConfigError(
             "the weights do not name the data set that they were trained on: give image files or --dataset"
         )
+    data_dir = data_dir_for(name, options.data_dir, own, noted)
     if name in DATASETS:
-        _, test_set = load_dataset(name, options.data_dir or (data_dir if name == own else None))
+        _, test_set = load_dataset(name, data_dir)
     else:  # what its run held out
-        test_set = images_to_measure(name, options.data_dir or data_dir, None, header, own, path.absolute().parent)
+        test_set = images_to_measure(name, data_dir, None, header, own, path.absolute().parent)
     test_set = test_set.subset(indices_to_show(test_set, measured))
     sample = test_set.resized(*config.image_shape[:2], preprocessing_in(header))
     if sample.image_shape != config.image_shape:

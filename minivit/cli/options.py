@@ -255,18 +255,26 @@ def add_run_options(
         of_recipe: defaults in words, by field, where the command's recipe has others than `TrainConfig`.
         aliases: a second spelling of an option.
     """
-    from ..training.config import DEFAULTS
-
     for option, kind, unit, text in table:
         name = option.replace("-", "_")
-        default = of_recipe.get(name, DEFAULTS[name])
-        if option == "steps" and default is None:
-            default = "use --epochs"
-        elif isinstance(default, float):
-            default = f"{default:g}"
+        default = of_recipe.get(name, plain_default(name))
         shown = "" if "default:" in text or default is None else f" [default: {default}]"
         names = [f"--{option}", *([f"--{aliases[option]}"] if option in aliases else [])]
         parser.add_argument(*names, type=kind, metavar=unit, dest=name, help=(text + shown).replace("%", "%%"))
+
+
+def plain_default(name: str) -> str | None:
+    """Return the default of an option without a recipe, in words; None if it has none.
+
+    Args:
+        name: of the option's field.
+    """
+    from ..training.config import DEFAULTS
+
+    default = DEFAULTS[name]
+    if name == "steps" and default is None:
+        return "use --epochs"
+    return None if default is None else f"{default:g}" if isinstance(default, float) else str(default)
 
 
 def listed_as_options(names: Iterable[str]) -> str:

@@ -5,21 +5,25 @@ from __future__ import annotations
 import argparse
 import csv
 import glob
+import io
 import json
+import os
+import shutil
 import sys
-from collections.abc import Generator, Iterator, Sequence
-from contextlib import closing, contextmanager, nullcontext
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, TextIO
+from types import MappingProxyType
+from typing import IO, Any, NamedTuple, Protocol, TextIO
 
 import numpy as np
 
-from ..errors import ConfigError, ImageError, OutOfMemory, SaveError
+from ..errors import ConfigError, DataError, ImageError, OutOfMemory
 from ..preprocessing import Preprocessing, preprocessing_in
 from ..utils.console import EXIT_BAD_INPUT, EXIT_SOME_FAILED, complain
-from ..utils.files import reason_of
+from ..utils.files import atomic_file
 from ..utils.text import counted, listed, printable
-from .common import complain_of, json_option, threads_of, threads_option
+from .common import check_can_write, complain_of, json_option, threads_of, threads_option
 from .weights import add_weights_options, load_weights, names_of_classes, say_if_head_is_zero
 
 EXAMPLES = (
@@ -27,6 +31,7 @@ EXAMPLES = (
     "minivit predict photos --weights runs/first --csv answers.csv",
     "minivit predict 'photos/*.jpg' --weights ViT-B_16-224-augreg --json",
 )
+Unread = ImageError | OutOfMemory | DataError  # why a file could not be read
 MOST_AT_A_TIME = 64  # images of a batch, by default
 AHEAD = 1  # batches that are read while the model computes
 
@@ -64,8 +69,8 @@ def add_predict(commands: Any) -> None:
         "--csv",
         metavar="FILE",
         help="write a row for each image to FILE, which must end in .csv, or print it if FILE is -: the file, its "
-        "class, the probability, the other classes and their probabilities, and the error if it could not be read "
-        "[default: do not]",
+        "class, the probability, the other classes and their probabilities, and the error if it could not be read. "
+        "FILE is replaced when all rows are there [default: do not]",
     )
     parser.set_defaults(run=_predict)
 
@@ -81,7 +86,7 @@ def _predict(options: argparse.Namespace) -> int:
             raise ConfigError(f"--{name.replace('_', '-')} must be 1 or more, not {getattr(options, name)}")
     if options.csv is not None:
         _check_csv_name(options.csv)
-    files = image_files(options.images)
+    files, unusable = image_files(options.images)
     path, model, header = load_weights(options)
     check_classifies(header, path)
     height, width, channels = model.config.image_shape
@@ -93,11 +98,12 @@ def _predict(options: argparse.Namespace) -> int:
     shown_in_terminal = options.csv in (None, "-") and sys.stdout.isatty()  # the rows are then progress enough
     with (
         Workers(threads_of(options)) as workers,
-        tqdm(total=len(files), unit="image", disable=shown_in_terminal or None, leave=False) as bar,
         _writer(options, len(classes)) as writer,
+        tqdm(total=len(files), unit="image", disable=shown_in_terminal or None, leave=False) as bar,
     ):
         size = options.batch_size or _default_batch_size(model.config, workers.count, options.device)
-        with closing(read_batches(files, size, (height, width), preprocessing_in(header), workers.count)) as batches:
+        image_size, preprocessing = (height, width), preprocessing_in(header)
+        with closing(read_batches(files, size, image_size, preprocessing, workers.count, unusable)) as batches:
             for batch in batches:
                 rows = iter(model.predict(batch.pixels, workers=workers))  # (B, K)
                 for file, error in zip(batch.files, batch.errors, strict=True):
@@ -123,11 +129,14 @@ def _predict(options: argparse.Namespace) -> int:
 # -- which files, and their pixels ---------------------------------------------------------------------
 
 
-def image_files(words: Sequence[str]) -> list[str]:
+def image_files(words: Sequence[str]) -> tuple[list[str], dict[str, DataError]]:
     """Return the files that words of the command line name: files as they are, images in folders, matches of patterns.
 
     Args:
         words: paths, or patterns with `*`, `?` or `[` that the shell did not replace.
+
+    Returns:
+        The files, and the errors of folders that the system does not let us read, which are among the files by name.
 
     Raises:
         ConfigError: if nothing matches a pattern.
@@ -136,15 +145,26 @@ def image_files(words: Sequence[str]) -> list[str]:
     from ..data.folder import images_below
 
     files: list[str] = []
+    unusable: dict[str, DataError] = {}
     for word in words:
         for name in _matches(word):
-            files += map(str, images_below(Path(name))) if Path(name).is_dir() else [name]
-    return files
+            try:
+                files += map(str, images_below(Path(name))) if os.path.isdir(name) else [name]  # noqa: PTH112
+            except DataError as error:
+                if not isinstance(error.__cause__, OSError):
+                    raise  # it holds no images
+                files.append(name)
+                unusable[name] = error
+    return files, unusable
 
 
 def _matches(word: str) -> list[str]:
-    """Return the paths that a pattern matches, sorted; the word itself if it is not a pattern, or exists."""
-    if glob.escape(word) == word or Path(word).exists():
+    """Return the paths that a pattern matches, sorted; the word itself if it is not a pattern, or exists.
+
+    Unlike `Path.exists`, the functions of `os.path` raise nothing about a path that the system refuses, such as a name
+    that is too long: reading it later says what is wrong, and ends no other file's turn.
+    """
+    if glob.escape(word) == word or os.path.exists(word):  # noqa: PTH110
         return [word]
     matches = sorted(glob.glob(word, recursive=True))  # noqa: PTH207 (a pattern may begin at a root)
     if not matches:
@@ -162,12 +182,17 @@ class ReadBatch(NamedTuple):
     """
 
     files: Sequence[str]
-    errors: Sequence[ImageError | OutOfMemory | None]
+    errors: Sequence[Unread | None]
     pixels: np.ndarray
 
 
 def read_batches(
-    files: Sequence[str], size: int, image_size: tuple[int, int], preprocessing: Preprocessing, threads: int
+    files: Sequence[str],
+    size: int,
+    image_size: tuple[int, int],
+    preprocessing: Preprocessing,
+    threads: int,
+    unusable: Mapping[str, DataError] = MappingProxyType({}),
 ) -> Generator[ReadBatch, None, None]:
     """Iterate over files in batches; a batch is read by several threads while the caller uses the one before.
 
@@ -177,12 +202,15 @@ def read_batches(
         image_size: the model's (H, W), in pixels.
         preprocessing: how the model's weights expect images.
         threads: how many read at the same time.
+        unusable: the errors of files that need not be tried.
     """
     from ..backend.pools import thread_pool
     from ..data.loader import prefetched
     from ..images.fitting import read_fitted
 
-    def read(file: str) -> np.ndarray | ImageError | OutOfMemory:
+    def read(file: str) -> np.ndarray | Unread:
+        if file in unusable:
+            return unusable[file]
         try:
             return read_fitted(file, *image_size, preprocessing)
         except (ImageError, OutOfMemory) as error:
@@ -263,10 +291,14 @@ class CsvRows:
     Args:
         stream: gets the rows.
         top: how many classes a row names.
+
+    Attributes:
+        count: the number of files that have a row.
     """
 
     def __init__(self, stream: TextIO, top: int) -> None:
         self._stream, self._top = stream, top
+        self.count = 0
         self._rows = csv.writer(stream, lineterminator="\n")
         others = [f"{name}_{place}" for place in range(2, top + 1) for name in ("class", "probability")]
         self._rows.writerow(["file", "class", "probability", *others, "error"])
@@ -274,10 +306,12 @@ class CsvRows:
     def answer(self, file: str, best: Sequence[tuple[str, float]]) -> None:
         """Write the classes and their probabilities."""
         self._rows.writerow([file, *(cell for name, p in best for cell in (name, f"{p:.6g}")), ""])
+        self.count += 1
 
     def error(self, file: str, problem: str) -> None:
         """Write what is wrong, in the last column."""
         self._rows.writerow([file, *[""] * (2 * self._top), problem])
+        self.count += 1
 
     def flush(self) -> None:
         """Let a reader see what was written."""
@@ -290,22 +324,50 @@ def _writer(options: argparse.Namespace, classes: int) -> Iterator[Writer]:
     if options.csv is None:
         yield JsonLines() if options.json else Table()
         return
-    try:
-        with nullcontext(sys.stdout) if options.csv == "-" else _opened(Path(options.csv)) as stream:
-            yield CsvRows(stream, min(options.top, classes))
-    except OSError as error:
-        if options.csv == "-" or isinstance(error, SaveError):
+    top = min(options.top, classes)
+    if options.csv == "-":
+        yield CsvRows(sys.stdout, top)
+        return
+    path = Path(options.csv)
+    with atomic_file(path) as file:  # a stopped command leaves the answers of an earlier one as they are
+        stream = io.TextIOWrapper(file, encoding="utf-8", errors="backslashreplace", newline="")
+        rows = CsvRows(stream, top)
+        try:
+            yield rows
+            stream.flush()
+        except KeyboardInterrupt:
+            stream.flush()
+            if rows.count:
+                _keep(file, path.with_name(f"{path.stem}.partial.csv"), rows.count)
             raise
-        raise SaveError(f"could not write {printable(options.csv)}: {reason_of(error)}") from error
+        finally:
+            stream.detach()  # `atomic_file` closes the file
 
 
-def _opened(path: Path) -> TextIO:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return path.open("w", encoding="utf-8", errors="backslashreplace", newline="")
+def _keep(file: IO[bytes], path: Path, count: int) -> None:
+    """Write the rows of a file that will not get its name to another one, and say so.
+
+    Args:
+        file: open for writing; a device or a pipe, which cannot be read, has them already.
+        path: of the other file.
+        count: of images in it.
+    """
+    try:
+        with os.fdopen(os.dup(file.fileno()), "rb") as written, atomic_file(path) as kept:
+            written.seek(0)
+            shutil.copyfileobj(written, kept)
+    except OSError:
+        return
+    complain(f"minivit: answers so far: {printable(path)}, {counted(count, 'image')}")
 
 
 def _check_csv_name(name: str) -> None:
-    """Refuse a name that may be that of an image: `--csv *.jpg` would otherwise overwrite the first of them."""
+    """Refuse a name that may be that of an image, and one that cannot be written.
+
+    `--csv *.jpg` would otherwise overwrite the first of the images.
+    """
     path = Path(name)
     if name != "-" and path.suffix.lower() != ".csv" and not (path.exists() and not path.is_file()):
         raise ConfigError(f"--csv must be a file that ends in .csv, or -, not {printable(name)}")
+    if name != "-":
+        check_can_write(path, option="--csv")

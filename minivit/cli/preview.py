@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import ConfigError
 from ..utils.text import printable, shell_word
-from .options import FINETUNE_OPTIONS, RUN_OPTIONS, add_flags_and_files, add_run_options
-from .train import NOT_OF_THE_RUN, one_length, options_of_new_run
+from .finetune import OF_RECIPE as OF_FINETUNING
+from .options import FINETUNE_OPTIONS, RUN_OPTIONS, add_flags_and_files, add_run_options, plain_default
+from .train import NOT_OF_THE_RUN, OF_RECIPE, one_length, options_of_new_run
 
 if TYPE_CHECKING:
     from ..training import TrainConfig
@@ -69,7 +70,8 @@ def add_options_of_a_run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--freeze", action="store_true", help="train only the head [default: train the whole model]")
     add_flags_and_files(parser, "train", "finetune")
     names = {name for name, *_ in RUN_OPTIONS}
-    add_run_options(parser, [*RUN_OPTIONS, *(row for row in FINETUNE_OPTIONS if row[0] not in names)])
+    of_recipe = {name: f"the recipe's, or {plain_default(name)}" for name in (*OF_RECIPE, *OF_FINETUNING)}
+    add_run_options(parser, [*RUN_OPTIONS, *(row for row in FINETUNE_OPTIONS if row[0] not in names)], of_recipe)
 
 
 def taken(options: argparse.Namespace, name: str, default: Any) -> Any:

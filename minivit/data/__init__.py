@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from ..errors import ConfigError, DataError, MinivitError
@@ -177,11 +178,27 @@ def load_test_folder(
 def folder_at(name: str, data_dir: str | Path | None = None) -> Path:
     """Return the folder of this name in the working directory or, if there is none, in data_dir."""
     data_dir = default_data_dir() if data_dir is None else Path(data_dir)
-    path = Path(name.removeprefix(FOLDER)).expanduser()
+    path = expanded(name.removeprefix(FOLDER))
     try:
         return path if path.is_dir() or not (data_dir / path).is_dir() else data_dir / path
     except OSError as error:
         raise DataError(f"{quoted(name)} cannot be read: {error.strerror}") from error
+
+
+def expanded(path: str | Path) -> Path:
+    """Return a path with a home directory in place of `~` or `~NAME` at its beginning.
+
+    It is unchanged if a folder of that very name exists, or the home directory is not known: `~old/photos` may be a
+    folder's plain name, and a container's user may have no home.
+    """
+    path = Path(path)
+    with suppress(OSError):  # the name is too long for a file
+        if path.is_dir():
+            return path
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        return path
 
 
 def is_dataset(name: str) -> bool:

@@ -13,6 +13,7 @@ on the order in which the disk lists the files or on the other classes, and addi
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import re
 import stat
@@ -76,6 +77,10 @@ PLURALS = {
     "link that leads nowhere": "links that lead nowhere",
     "device": "devices",
 }
+
+# What the system says of a link to a file that does not exist, is below another file, or is the link itself.
+LEADS_NOWHERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
+LEADS_TO_ITSELF_ON_WINDOWS = 1921  # ERROR_CANT_RESOLVE_FILENAME, which has no errno
 
 ClassFiles = dict[str, list[Path]]  # class name -> its files, both sorted
 
@@ -533,7 +538,9 @@ def _images(
             continue
         try:
             mode = path.stat().st_mode
-        except FileNotFoundError:
+        except OSError as error:
+            if error.errno not in LEADS_NOWHERE and getattr(error, "winerror", None) != LEADS_TO_ITSELF_ON_WINDOWS:
+                raise
             skipped["link that leads nowhere"] += 1
             continue
         if stat.S_ISDIR(mode):

@@ -9,16 +9,29 @@ from typing import Any
 import numpy as np
 
 from ..data import DATASETS, AnyDataset, Dataset, FileDataset, ImageFiles, folder_at, load_dataset, load_test_folder
-from ..data.folder import PARTS, folder_part
-from ..data.manifest import broken_in, read_manifest
+from ..data.folder import folder_part
+from ..data.manifest import Manifest, broken_in, read_manifest
 from ..data.splits import names_of
 from ..errors import ConfigError
-from ..training.batches import find_data
+from ..training.batches import RunData, find_data
 from ..training.options import DataOptions
 from ..utils.notices import notice
 from ..utils.text import counted, printable
 
-ASKED = ("all", *PARTS)
+
+def data_dir_for(name: str, given: str | None, own: str | None, noted: str | None) -> str | None:
+    """Return the folder of data sets in which to look for one; None for the default folder.
+
+    Args:
+        name: the data set: a published one, or a folder.
+        given: the folder that the user names, if any.
+        own: the data set that the model was trained on, if that is known.
+        noted: the folder of data sets that the model's run used. It counts for the run's own data set alone: another
+            one would be downloaded into it.
+    """
+    if given or own is None or not _same(name, own, noted):
+        return given or None
+    return noted
 
 
 def images_to_measure(
@@ -46,6 +59,26 @@ def images_to_measure(
     return _of_its_own(name, data_dir, split or "test", header, run_folder)
 
 
+def images_for_few_shot(
+    name: str, data_dir: str | None, header: dict[str, Any], own: str | None, run_folder: Path
+) -> tuple[AnyDataset, AnyDataset]:
+    """Return the images of a data set to draw shots from, and those to test on.
+
+    If the model was trained on this data set, these are the images that it was trained on, and those that its run held
+    out: an image on which the weights were trained would make the result too good.
+
+    Args:
+        name, data_dir, header, own, run_folder: as for `images_to_measure`.
+
+    Raises:
+        DataError, DataNotFoundError: as `load_dataset`.
+    """
+    if own is None or not _same(name, own, data_dir):
+        return load_dataset(name, data_dir)
+    data, manifest = _data_of_run(name, data_dir, header, run_folder)
+    return _trained_on(data, manifest), _tested(data, manifest)
+
+
 def _same(name: str, own: str, data_dir: str | None) -> bool:
     if name in DATASETS or own in DATASETS:
         return name == own
@@ -68,14 +101,11 @@ def _of_others(name: str, data_dir: str | None, split: str | None) -> AnyDataset
 
 def _of_its_own(name: str, data_dir: str | None, split: str, header: dict[str, Any], run_folder: Path) -> AnyDataset:
     """Return images of the data set that the model was trained on, split as they were then."""
-    noted = header.get("train")
-    options, seed = _options_of(noted if isinstance(noted, dict) else {}, name, data_dir)
-    manifest = read_manifest(run_folder) if name not in DATASETS else None
-    data = find_data(options, seed, run_folder if manifest else None)
+    data, manifest = _data_of_run(name, data_dir, header, run_folder)
     if split == "all":
         return replace(joined(list(data.splits.parts.values())), note="all images, those trained on too")
     if split == "train":
-        return replace(data.train, note="it was trained on these")
+        return replace(_trained_on(data, manifest), note="it was trained on these")
     if split == "val":
         measured = data.test if data.split == "validation" else data.splits.validation
         if measured is None:
@@ -83,12 +113,41 @@ def _of_its_own(name: str, data_dir: str | None, split: str, header: dict[str, A
                 f"split must be train, test or all: the run on {printable(name)} has no validation images"
             )
         return measured
+    return _tested(data, manifest)
+
+
+def _data_of_run(
+    name: str, data_dir: str | None, header: dict[str, Any], run_folder: Path
+) -> tuple[RunData, Manifest | None]:
+    """Return the data set that the model was trained on, split as it was then, and the manifest of its run."""
+    noted = header.get("train")
+    options, seed = _options_of(noted if isinstance(noted, dict) else {}, name, data_dir)
+    manifest = read_manifest(run_folder) if name not in DATASETS else None
+    return find_data(options, seed, run_folder if manifest else None), manifest
+
+
+def _trained_on(data: RunData, manifest: Manifest | None) -> AnyDataset:
+    """Return the images that a run trained on, each once.
+
+    An image that was added since may have moved the split, and one that stands in for a removed image is there twice.
+    """
+    images = data.train
+    if manifest is None or not isinstance(images, FileDataset):
+        return images
+    trained = {name for name, _ in manifest["train"]}
+    names = names_of(images)
+    first = {name: place for place, name in reversed(list(enumerate(names)))}
+    return images.subset(np.array([name in trained and first[name] == place for place, name in enumerate(names)], bool))
+
+
+def _tested(data: RunData, manifest: Manifest | None) -> AnyDataset:
+    """Return the test images of a run's data set: of a folder without a test split, those that the run held out."""
     if manifest is None or "test" not in manifest or not isinstance(data.splits.test, FileDataset):
         return data.splits.test
     return _held_out(joined(list(data.splits.parts.values())), manifest, data.splits.test.note)
 
 
-def _held_out(images: AnyDataset, manifest: dict[str, Any], note: str) -> AnyDataset:
+def _held_out(images: AnyDataset, manifest: Manifest, note: str) -> AnyDataset:
     """Return the images that a run held out when it began; give a notice of those that were added since."""
     if not isinstance(images, FileDataset):
         return images

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from html import escape
 from pathlib import Path
 from string import Template
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 
@@ -131,7 +133,7 @@ def explore_page(
         "training": _training_data(training, numbers),
     }
     if weights_file:
-        tags = [f'<script src="{escape(weights_file)}"></script>']
+        tags = [f'<script src="./{quote(os.fsencode(weights_file))}"></script>']
     else:  # a script for each snapshot, so that the browser reads them in several short tasks
         tags = [f"<script>{script}</script>" for script in _weights_scripts(shown, numbers)]
     return Template(read_text(HERE / "page.html")).substitute(

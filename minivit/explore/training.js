@@ -52,6 +52,7 @@ function pause() {
   clearInterval(playing);
   playing = 0;
   showMoment();
+  if (seen) showAnswer();
 }
 
 /** A moment in words: its step, and how many answers were right. */

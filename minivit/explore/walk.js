@@ -30,7 +30,8 @@ let stepPlayed = null;                                   // {live, token, share,
 const lacks = ["Worker", "IntersectionObserver", "ResizeObserver", "createImageBitmap"].filter(name => !(name in window));
 if (lacks.length) stop(`This page needs a newer browser: this one has no ${lacks.join(", no ")}.`);
 if (typeof weightsText === "undefined") {
-  stop(`The weights are missing: put ${isolated(document.querySelector("script[src]").getAttribute("src"))} beside this page.`);
+  const address = document.querySelector("script[src]").getAttribute("src");      // ./ and the quoted name
+  stop(`The weights are missing: put ${isolated(decodeURIComponent(address.slice(2)))} beside this page.`);
 }
 
 /** Say why nothing can be shown. */
@@ -117,10 +118,17 @@ function compute() {
   worker.postMessage({ moment: state.moment, scaling: page.scaling, pixels: state.pixels, edits: state.edits });
 }
 
-/** Another image is there: its answer before changes is not known, and an answer that is still to come is not its own. */
-function forgetAnswer() {
-  unchanged = null;
-  first = false;
+/**
+ * Another image is there: its patches are in order, and nobody has painted on it. Its answer before changes is not
+ * known, and an answer that is still to come is that of the image before.
+ */
+function beginImage(sample, picture = null) {
+  state.sample = sample;
+  state.edits.order = null;
+  placed = picture;
+  if (!placed && state.tool === "move") state.tool = "choose";
+  picked = original = unchanged = null;
+  painted = first = false;
   images++;
 }
 
@@ -222,19 +230,24 @@ const FADED = 0.7, GREYS = [40, 120, 200];               // the share of plain g
 
 /** Draw the image as the model gets it, its patches in their present order, into `small`, and without colours into `faded`. */
 function arrange() {
-  const image = new ImageData(WIDTH, HEIGHT), order = state.edits.order;
+  const image = new ImageData(WIDTH, HEIGHT);
   for (let y = 0; y < HEIGHT; y++) {
     for (let x = 0; x < WIDTH; x++) {
-      const row = Math.floor(y / P), column = Math.floor(x / P), n = row * COLUMNS + column;
-      const inside = row < ROWS && column < COLUMNS && order;
-      const from = inside ? order[n] : n;
-      const sy = inside ? Math.floor(from / COLUMNS) * P + y % P : y, sx = inside ? (from % COLUMNS) * P + x % P : x;
-      for (let c = 0; c < 3; c++) image.data[4 * (y * WIDTH + x) + c] = state.pixels[3 * (sy * WIDTH + sx) + c];
-      image.data[4 * (y * WIDTH + x) + 3] = 255;
+      const from = pixelShownAt(x, y), to = y * WIDTH + x;
+      for (let c = 0; c < 3; c++) image.data[4 * to + c] = state.pixels[3 * from + c];
+      image.data[4 * to + 3] = 255;
     }
   }
   small.getContext("2d").putImageData(image, 0, 0);
   fade(image);
+}
+
+/** The number of the pixel that is shown in a place: its patch may be in another order. */
+function pixelShownAt(x, y) {
+  const { order } = state.edits;
+  if (!order) return y * WIDTH + x;
+  const n = order[Math.floor(y / P) * COLUMNS + Math.floor(x / P)];
+  return (Math.floor(n / COLUMNS) * P + y % P) * WIDTH + (n % COLUMNS) * P + x % P;
 }
 
 /** Draw an image in grey with little contrast, on the plain grey from which nine pixels of ten differ most. */
@@ -356,10 +369,22 @@ function showAnswer() {
     : before !== null ? `Before you changed the image, its label was ${className(before)}.` : "";
   const [[k, p]] = found, [[was, share]] = unchanged ? best(unchanged.shares, 1) : found;
   const old = was !== k ? ` (was ${className(was)})` : percent(p) !== percent(share) ? ` (was ${percent(share)})` : "";
-  element("in-short").textContent = `${className(k)} ${percent(p)}${old}`;
+  const answer = `${className(k)} ${percent(p)}${old}`;
+  element("in-short").textContent = answer;
+  tellAnswer(label === null ? answer : `${answer}. ${element("label").textContent}`);
   element("positions-said").textContent = state.edits.positions || !page.weights.positions ? ""
     : `The positions are off: the answer is ${className(k)} with ${percent(p)}`
       + `${unchanged ? `; before all changes it was ${className(was)} with ${percent(share)}` : ""}. Shuffle the patches: it stays.`;
+}
+
+let answerToTell = "", telling = 0;                      // for screen readers, and the timer until they get it
+
+/** Tell screen readers the answer when nothing has changed for a moment; none of those while the training plays. */
+function tellAnswer(text) {
+  if (playing || text === answerToTell) return;
+  answerToTell = text;
+  clearTimeout(telling);
+  telling = setTimeout(() => { element("answer-said").textContent = text; }, QUIET);
 }
 
 // -- matrices -----------------------------------------------------------------------------------------------
@@ -1138,15 +1163,13 @@ function shuffle() {
 }
 element("clear").onclick = () => {
   state.pixels.fill(255);                                // white under a black pen: a small model may not see little contrast
-  painted = false;
-  forgetAnswer();
-  state.sample = -1;
-  placed = null;
+  beginImage(-1);
   state.tool = "draw";
   changed();
 };
 element("reset").onclick = () => {
   state.edits = noEdits(config);
+  switchedByQuestion = false;
   if (painted && original) {
     Object.assign(state, original);
     painted = false;
@@ -1168,6 +1191,7 @@ function patchAt([x, y]) {
 
 const PEN = Math.round(Math.max(HEIGHT, WIDTH) / 32);   // pixels on each side of the pen's middle
 let lastDrawn = [0, 0];                                  // where the pen was
+let lastDragged = [0, 0];                                // where the pointer was that moves the picture, in the window
 
 /** Keep the image as it is before the visitor draws or erases on it. */
 function beginPainting() {
@@ -1176,11 +1200,11 @@ function beginPainting() {
   state.sample = -1;
 }
 
-/** Fill the pixels around one with a colour. */
+/** Fill the pixels that are shown around one with a colour. */
 function paint([x, y], radius, rgb) {
   for (let v = Math.max(0, y - radius); v <= Math.min(HEIGHT - 1, y + radius); v++) {
     for (let u = Math.max(0, x - radius); u <= Math.min(WIDTH - 1, x + radius); u++) {
-      state.pixels.set(rgb, 3 * (v * WIDTH + u));
+      state.pixels.set(rgb, 3 * pixelShownAt(u, v));
     }
   }
 }
@@ -1229,19 +1253,23 @@ const USE = {
     }
     changed();
   },
-  move: (pixel, first, event) => {
+  move: (pixel, first, { clientX, clientY }) => {        // browsers differ in the unit of movementX
+    const [x, y] = lastDragged;
+    lastDragged = [clientX, clientY];
     if (first) return;
-    placed.x += event.movementX / element("stage").clientWidth * WIDTH;
-    placed.y += event.movementY / element("stage").clientHeight * HEIGHT;
+    placed.x += (clientX - x) / element("stage").clientWidth * WIDTH;
+    placed.y += (clientY - y) / element("stage").clientHeight * HEIGHT;
     place();
   },
 };
 element("stage").onpointerdown = event => {
+  if (!event.isPrimary) return;                          // a second finger
   element("stage").setPointerCapture(event.pointerId);
   USE[state.tool](pixelAt(event), true, event);
 };
 element("stage").onpointermove = event => {
-  if (event.buttons || (state.tool === "choose" && event.pointerType === "mouse" && seen)) USE[state.tool](pixelAt(event), false, event);
+  const used = event.isPrimary && element("stage").hasPointerCapture(event.pointerId);   // it was pressed on the image
+  if (used || (state.tool === "choose" && event.pointerType === "mouse" && seen)) USE[state.tool](pixelAt(event), false, event);
 };
 element("stage").onpointerleave = () => {
   if (seen && state.token !== pinned) chooseToken(pinned);
@@ -1270,12 +1298,7 @@ const bytesOf = text => Uint8Array.from(atob(text), each => each.charCodeAt(0));
 /** Show one of the page's images. */
 function choose(i) {
   state.pixels = bytesOf(samples[i].pixels);
-  state.sample = i;
-  state.edits.order = null;
-  painted = false;
-  forgetAnswer();
-  placed = null;
-  if (state.tool === "move") state.tool = "choose";
+  beginImage(i);
   say("");
   changed();
 }
@@ -1328,20 +1351,23 @@ async function take(file) {
     return;
   }
   const name = isolated(file.name);
+  let bitmap;
   try {
-    placed = { bitmap: await pictureOf(file), zoom: 1, x: 0, y: 0 };
+    bitmap = await pictureOf(file);
   } catch {
     say(`${name} is not an image that this browser can read: choose a PNG, JPEG or WebP file of fewer than 100 million pixels`);
     return;
   }
-  forgetAnswer();
-  state.edits.order = null;
+  beginImage(-1, { bitmap, zoom: 1, x: 0, y: 0 });
   state.tool = "move";
   element("zoom").value = 1;
   say(`${name} is the image now.`);
   place();
 }
-element("file").onchange = event => take(event.target.files[0]);
+element("file").onchange = ({ target }) => {
+  take(target.files[0]);
+  target.value = "";                                     // so that the same file can be chosen again
+};
 element("zoom").oninput = event => {
   placed.zoom = Number(event.target.value);
   place();
@@ -1373,23 +1399,45 @@ function restore(text) {
       && [found.edits.blocksOff, found.edits.residualOff, found.edits.headsOff].every(Array.isArray)
       && (order === null || (Array.isArray(order) && order.length === N && order.every(n => whole(n, N))));
     if (!fits) return false;
+    pause();
     if (whole(found.sample, samples.length)) choose(found.sample);
     else if (found.own && bytesOf(found.own).length === state.pixels.length) {
       state.pixels = bytesOf(found.own);
-      state.sample = -1;
+      beginImage(-1);
       painted = found.painted !== false;
+      say("");
     } else return false;
     Object.assign(state, { edits: found.edits, token: found.token, block: found.block, head: found.head, moment });
     pinned = found.token;
+    switchedByQuestion = false;
     return true;
   } catch {
     return false;
   }
 }
 
+let followed = "";                                       // the link that was followed or made last: changes came after it
+
+/** The link that the address has now; "" if it has none, or that of a step. */
+function linkInAddress() {
+  const text = location.hash.slice(1);
+  return element(text) ? "" : text;
+}
+
+/** Another link in the same tab changes the address alone: the page is not loaded again. */
+window.addEventListener("hashchange", () => {
+  const text = linkInAddress();
+  if (!text || text === followed) return;
+  followed = text;
+  if (restore(text)) {
+    element("numbers").close();
+    changed();
+  } else say("This link was made for another model, or it is cut short: nothing has changed.");
+});
+
 element("share").onclick = async () => {
   if (state.sample < 0 && !SMALL) say("The link restores everything but your picture, which is too large for it.");
-  location.hash = stateText();
+  location.hash = followed = stateText();
   try {
     await navigator.clipboard.writeText(location.href);
     say("The link is copied: it restores this image and all changes.");
@@ -1440,9 +1488,9 @@ function drawLegend() {
 }
 drawLegend();
 element("class-token").hidden = !FRONT;
-const link = location.hash.slice(1);
-if (!(link && restore(link))) {
+followed = linkInAddress();
+if (!(followed && restore(followed))) {
   if (samples.length) choose(0);
-  if (link) say("This link was made for another model, or it is cut short: the page begins anew.");
+  if (followed) say("This link was made for another model, or it is cut short: the page begins anew.");
 }
 changed();

@@ -169,7 +169,7 @@ def predictions_figure(
     probabilities = model.predict(pixels)  # (B, K)
     predicted = probabilities.argmax(axis=1)  # (B,)
     titles = [
-        prediction_title(dataset.classes[k], float(row[k]), dataset.classes[label])
+        prediction_title(dataset.classes[k], float(row[k]), None if k == label else dataset.classes[label])
         for k, row, label in zip(predicted, probabilities, labels, strict=True)
     ]
 
@@ -184,10 +184,17 @@ def predictions_figure(
     write_figure(figure, path)
 
 
-def prediction_title(predicted: str, probability: float, truth: str | None) -> str:
-    """Return the predicted class with its probability, and the right class if the prediction is wrong."""
+def prediction_title(predicted: str, probability: float, instead: str | None) -> str:
+    """Return what is written above an image: the predicted class, its probability, and the right class if another.
+
+    Args:
+        predicted: the name of the predicted class.
+        probability: from 0 to 1.
+        instead: the name of the right class if the prediction is wrong, else None. Two classes may have one name, so
+            that the caller compares their numbers.
+    """
     text = f"{printable(predicted, LONGEST_CLASS)}\n{probability:.0%}"
-    return text if truth in (None, predicted) else f"{text}\nis: {printable(truth, LONGEST_CLASS)}"
+    return text if instead is None else f"{text}\nis: {printable(instead, LONGEST_CLASS)}"
 
 
 def _apply_colours(plot: Any, scheme: Scheme) -> None:

@@ -86,6 +86,14 @@ class Inspection:
         labels = self.images.labels
         return None if labels is None else self.images.classes[labels[image]]
 
+    def is_wrong(self, image: int) -> bool:
+        """Return whether the most probable class is another than the right one; False if that is unknown.
+
+        Classes are compared by number, since two may have one name: "crane" is a bird and a machine in ImageNet.
+        """
+        labels = self.images.labels
+        return labels is not None and int(np.argmax(self.probabilities[image])) != int(labels[image])
+
     def numbers(self) -> dict[str, Any]:
         """Return all results, without the pixels, as JSON values rounded to six decimals."""
         images = [

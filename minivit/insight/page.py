@@ -95,7 +95,9 @@ def plates(found: Inspection) -> dict[str, Plate]:
 
     shown = min(SHEET_IMAGES, len(found.images))
     maps = {name: values[:shown] for name, values in _maps(found).items()}
-    titles = [prediction_title(*found.top_classes(i)[0], found.truth(i)) for i in range(shown)]
+    titles = [
+        prediction_title(*found.top_classes(i)[0], found.truth(i) if found.is_wrong(i) else None) for i in range(shown)
+    ]
     draw = partial(draw_images, pixels=found.images.pixels[:shown], maps=maps, titles=titles)
     made["images"] = Plate(max(4.0, 1.25 * shown), 0.8 + 1.3 * (1 + len(maps)), draw)
     return made
@@ -219,7 +221,7 @@ def _card(found: Inspection, i: int) -> str:
     )
     verdict = ""
     if truth is not None:
-        verdict = "right" if truth == top[0][0] else f"wrong, right class: {truth}"
+        verdict = f"wrong, right class: {truth}" if found.is_wrong(i) else "right"
         verdict = f'<span class="verdict">{_words(verdict)}</span>'
     return (
         f'<article><h3>{_words(name)} {verdict}</h3><div class="tiles">{"".join(tiles)}'

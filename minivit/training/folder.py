@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from ..backend.gpu.cuda import find_cupy
-from ..data import DATASETS, FOLDER, default_data_dir
+from ..data import DATASETS, FOLDER, default_data_dir, expanded
 from ..errors import CheckpointNotFoundError, ConfigError, MinivitError, SaveError
 from ..utils.figures import FORMATS, formats_in
 from ..utils.files import locked, read_json, reason_of, remove_parts, write_json
@@ -228,10 +228,10 @@ def changed_versions(before: Any, now: dict[str, str]) -> str:
 
 def anchored(config: TrainConfig) -> TrainConfig:
     """Return the options with absolute paths, so that the run can be resumed from another working directory."""
-    data_dir = (Path(config.data_dir).expanduser() if config.data_dir else default_data_dir()).absolute()
+    data_dir = (expanded(config.data_dir) if config.data_dir else default_data_dir()).absolute()
     changes = {"data_dir": str(data_dir)}
     if is_folder(config.dataset):
-        given = Path(config.dataset.removeprefix(FOLDER)).expanduser()
+        given = expanded(config.dataset.removeprefix(FOLDER))
         second = data_dir / given  # where `load_dataset` looks if there is no such folder here
         changes["dataset"] = FOLDER + str((second if second.is_dir() and not given.is_dir() else given).absolute())
     for name in ("weights", "teacher"):  # a published name stays a name

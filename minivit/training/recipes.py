@@ -14,7 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from ..data import DATASETS
+from ..data import DATASETS, expanded
 from ..errors import ConfigError, MinivitError
 from ..models import model_config
 from ..models.configs import ViTConfig
@@ -331,7 +331,7 @@ def resolved(command: str, given: Mapping[str, Any], recipe: str | None = None, 
     if config is not None and recipe is not None:
         raise ConfigError("--config and --recipe exclude each other: give one of them")
     if config is not None:
-        return _of_file(command, given, Path(config).expanduser())
+        return _of_file(command, given, expanded(config))
     if recipe == NONE:
         return Resolved(given)
     source = default_recipe(command, given) if recipe is None else load_recipe(recipe)

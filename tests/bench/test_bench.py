@@ -281,6 +281,12 @@ def test_the_command_prints_a_table_and_writes_json(tmp_path, capsys):
         (["--precision", "float16", "--against", "jax"], "only on the processor beside float32"),
         (["--plan", "--precision", "float16"], "--plan and --growth measure the processor in float32"),
         (["--device", "tpu"], "unknown device 'tpu': use 'cpu', 'cuda'"),
+        (["--plan", "1,2", "--rate", "1", "--link", "0"], "error: --link must be above 0, not 0"),
+        (["--plan", "1,2", "--rate", "0"], "error: --rate must be above 0, not 0"),
+        (["--plan", "1,2", "--rate", "1", "--memory", "0"], "error: --memory must be above 0, not 0"),
+        (["--plan", "1,2", "--rate", "1", "--latency", "-1"], "error: --latency must be 0 or more, not -1"),
+        (["--growth", "x", "--out", "y.json"], "--growth measures a series of models, and writes to its DIR: leave out"),
+        (["ViT-XS_4-CIFAR", "--growth", "x"], "leave out ViT-XS_4-CIFAR"),
     ],
 )
 def test_bad_input_is_told_before_anything_runs(capsys, arguments, sentence):

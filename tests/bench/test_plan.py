@@ -1,5 +1,7 @@
 """The prediction of a step on many devices, held against a simulated ring, known counts and its own limits."""
 
+import json
+
 import pytest
 
 from minivit.bench.plan import Devices, fits, measured_flops, plan, plan_table, rate_model, ring_seconds
@@ -76,6 +78,31 @@ def test_what_fits():
 def test_what_cannot_be_is_refused(batch_size, count, devices):
     with pytest.raises(ConfigError):
         plan("ViT-Ti_4-CIFAR", batch_size, count, devices)
+
+
+@pytest.mark.parametrize(
+    ("devices", "problem"),
+    [
+        (Devices(0.0, 1.0, 0.0), "flops must be above 0, not 0"),
+        (Devices(1.0, -1.0, 0.0), "bandwidth must be above 0, not -1"),
+        (Devices(1.0, 1.0, -1.0), "latency must be 0 or more, not -1"),
+        (Devices(1.0, 1.0, 0.0, workers=0), "workers must be above 0, not 0"),
+    ],
+)
+def test_the_rate_that_cannot_be_is_named(devices, problem):
+    with pytest.raises(ConfigError, match=f"^{problem}$"):
+        plan("ViT-Ti_4-CIFAR", 10, 1, devices)
+
+
+def test_the_command_writes_what_it_would_print_as_json(tmp_path, capsys):
+    words = ["bench", "ViT-XS_4-CIFAR", "--plan", "1,2", "--rate", "1", "--memory", "8"]
+    assert main([*words, "--json", "--out", str(tmp_path / "new" / "plan.json")]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert json.loads((tmp_path / "new" / "plan.json").read_text(encoding="utf-8")) == printed
+    assert len(printed["plans"]) == 2 and printed["images_that_fit"]
+    assert main([*words, "--out", str(tmp_path)]) == 2
+    said = capsys.readouterr()
+    assert said.out == "" and f"{tmp_path} cannot be written: " in said.err
 
 
 def test_the_command_prints_a_row_for_each_and_what_fits(capsys):

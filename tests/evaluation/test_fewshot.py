@@ -11,7 +11,7 @@ from minivit import Tensor, cli, no_grad, preprocess, save_weights
 from minivit.backend.workers import Workers
 from minivit.data import Dataset
 from minivit.errors import ConfigError, ShapeError
-from minivit.evaluation import FewShotResult, few_shot, representations, ridge
+from minivit.evaluation import FewShotResult, few_shot, measured, representations, ridge
 from minivit.evaluation import fewshot as module
 from minivit.evaluation.fewshot import classify, images_needed
 from tests.support import tiny_config, tiny_vit
@@ -211,14 +211,14 @@ def test_what_cannot_be_done_is_refused_before_any_image_passes(options, words):
 
 @pytest.fixture
 def weights(tmp_path, monkeypatch):
-    monkeypatch.setattr(cli.fewshot, "load_dataset", lambda *_, **__: (dataset(90), dataset(30, seed=1)))
+    monkeypatch.setattr(measured, "load_dataset", lambda *_, **__: (dataset(90), dataset(30, seed=1)))
     save_weights(tiny_vit(dtype=np.float32), tmp_path / "w.npz")
     return tmp_path / "w.npz"
 
 
 def test_the_command_prints_a_table_and_writes_the_numbers(weights, capsys):
     assert cli.main(["fewshot", "--weights", str(weights), "--dataset", "shapes", "--shots", "1,4"]) == 0
-    numbers = json.loads((weights.parent / "fewshot-shapes.json").read_text(encoding="utf-8"))
+    numbers = json.loads((weights.parent / "fewshot-w-shapes.json").read_text(encoding="utf-8"))
     rows = capsys.readouterr().out.splitlines()[1:3]
     assert [result["shots"] for result in numbers["results"]] == [1, 4]
     for row, result in zip(rows, numbers["results"], strict=True):
@@ -239,7 +239,7 @@ def test_weights_that_name_no_data_set_ask_for_one(weights, capsys):
         (["--shots", "1,two"], "'1,two'"),
         (["--shots", "40"], "too few for 40 shots"),
         (["--seeds", "0"], "seeds"),
-        (["--l2", "-1"], "-1"),
+        (["--l2", "-1"], "error: --l2 must be above 0, not -1"),
     ],
 )
 def test_bad_options_get_one_sentence(weights, capsys, arguments, words):

@@ -54,9 +54,9 @@ def opened(request, start_browser, tmp_path):
     """Open the page of a model; `opened(model, pixels, ...)` returns the browser's page."""
     contexts = []
 
-    def open_page(model, pixels, fragment="", training=None, **view):
+    def open_page(model, pixels, fragment="", training=None, file="explore.html", **view):
         samples = [Sample(f"image {i}", image, i % 6) for i, image in enumerate(pixels)]
-        path = write_explorer(model, tmp_path / "explore.html", "a model", CLASSES, samples, training)[0]
+        path = write_explorer(model, tmp_path / file, "a model", CLASSES, samples, training)[0]
         scheme = view.pop("color_scheme", "light")
         if request.param == "firefox":
             view |= dict.fromkeys(("color_scheme", "reduced_motion", "forced_colors", "contrast"), "null")
@@ -185,12 +185,16 @@ def test_half_precision_keeps_the_answer(opened, monkeypatch):
     assert np.abs(np.array(numbers(page)["logits"]) - logits).max() < 0.01 * np.abs(logits).max()
 
 
-def test_weights_beside_the_page_are_found(opened, monkeypatch):
+NAMES_THAT_AN_ADDRESS_QUOTES = ["Lektion #3.html", "Lauf: eins.html", "a%20b.html", "is it a 'Stra\u00dfe'?.html"]
+
+
+@pytest.mark.parametrize("name", ["explore.html", *NAMES_THAT_AN_ADDRESS_QUOTES])
+def test_weights_beside_the_page_are_found(opened, monkeypatch, name):
     monkeypatch.setattr("minivit.explore.page.INSIDE", 0)
     model = model_of()
     (pixels,) = pixels_of(model)
 
-    page = opened(model, [pixels])
+    page = opened(model, [pixels], file=name)
 
     close(numbers(page)["logits"], ours(model, pixels)[0])
     assert page.complaints == []
@@ -407,6 +411,55 @@ def test_a_fast_pen_leaves_no_gaps(opened):
     assert (drawn != 255).any(axis=2).any(axis=0)[1:15].all()  # some pixel in each column between both ends
 
 
+def shown_pixels(page, width=16, height=16):
+    """The image in the order in which its patches are shown, and in which the model gets them."""
+    data = page.evaluate(f"[...small.getContext('2d').getImageData(0, 0, {width}, {height}).data]")
+    return np.reshape(data, (height, width, 4))[..., :3]
+
+
+def test_a_stroke_over_shuffled_patches_is_under_the_pointer(opened):
+    model = model_of()
+    page = opened(model, pixels_of(model))
+    page.evaluate("state.pixels.fill(255)")
+    page.locator("[data-tool=draw]").click()
+    after(page, lambda: page.evaluate("state.edits.order = currentOrder().reverse(); changed()"))
+    box = page.locator("#stage").bounding_box()
+    side = box["width"] / 16
+    page.mouse.move(box["x"] + 2.5 * side, box["y"] + 5.5 * side)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 12.5 * side, box["y"] + 5.5 * side)
+    page.mouse.up()
+    answered(page, 1)
+
+    black = (shown_pixels(page) == 0).all(axis=2)
+    assert black[:, 2:13].any(axis=0).all()  # from where the pen began to where it ended, across four patches
+    assert set(np.flatnonzero(black.any(axis=1))) <= {4, 5, 6}  # one row and what the pen is wide
+    close(numbers(page)["logits"], ours(model, shown_pixels(page).astype(np.uint8))[0])
+
+
+def test_an_empty_canvas_has_its_patches_in_order(opened):
+    page = opened(model_of(), pixels_of(model_of()))
+    after(page, switched(page, "shuffle"))
+    assert "patches in another order" in page.locator("#changes").inner_text()
+
+    after(page, page.get_by_role("button", name="empty canvas").click)
+
+    assert page.evaluate("state.edits.order") is None
+    assert page.locator("#changes").inner_text() == ""
+
+
+def test_an_image_of_which_a_patch_was_picked_takes_the_mark_with_it(opened):
+    page = opened(model_of(), pixels_of(model_of()))
+    page.get_by_role("button", name="swap two patches").click()
+    box = page.locator("#stage").bounding_box()
+    page.mouse.click(box["x"] + 3, box["y"] + 3)
+    page.wait_for_function("picked === 0")
+
+    after(page, page.get_by_role("button", name="empty canvas").click)
+
+    assert page.evaluate("picked") is None
+
+
 def test_a_filled_drawing_is_told_apart_by_the_lessons_model(opened):
     """With the pen and the canvas as they are at first: a grey canvas under an orange pen gave one class for all."""
     model = minivit.load_model(ROOT / "lessons" / "shapes-vit.safetensors").eval()
@@ -446,6 +499,90 @@ def test_a_link_that_does_not_fit_is_said(opened, fragment):
     close(numbers(page)["logits"], ours(model, pixels_of(model)[0])[0])
 
 
+def follow(page, fragment):
+    """What the page has computed after a link that differs from its address in what is behind # alone."""
+    return after(page, lambda: page.evaluate(f"location.hash = {fragment!r}"))
+
+
+def test_a_second_link_in_the_same_tab_is_followed(opened):
+    """To an image of the page, then to a drawing, and back to the first with the browser's own button."""
+    model = model_of()
+    pixels = pixels_of(model, 3)
+    page = opened(model, pixels)
+    after(page, lambda: page.evaluate("choose(2)"))
+    first = after(page, switched(page, "head-on"))
+    image = page.evaluate("'#' + stateText()")
+    after(page, page.get_by_role("button", name="empty canvas").click)
+    box = page.locator("#stage").bounding_box()
+    second = after(page, lambda: page.mouse.click(box["x"] + 100, box["y"] + 100))
+    drawing = page.evaluate("'#' + stateText()")
+    after(page, lambda: page.evaluate("choose(1)"))
+
+    page.get_by_role("button", name="the numbers of probabilities").click()
+    close(follow(page, image)["logits"], first["logits"])
+    assert not page.locator("#numbers").is_visible()  # they were the last answer's
+    assert page.locator("#changes").inner_text() == "Changed: head 1 of block 1 off."
+    page.wait_for_function("unchanged !== null")
+    np.testing.assert_allclose(page.evaluate("[...unchanged.shares]"), model.predict(pixels[2])[0], atol=1e-5)
+    close(follow(page, drawing)["logits"], second["logits"])
+    assert page.locator("#label").text_content() == ""
+    assert page.evaluate("[unchanged, original, state.sample]") == [None, None, -1]
+    close(after(page, page.go_back)["logits"], first["logits"])
+
+
+def test_a_link_ends_what_belonged_to_the_picture_before(opened, tmp_path):
+    page, _ = open_two_colours(opened, tmp_path)
+    page.locator("[data-tool=choose]").click()
+    red = page.evaluate("'#' + stateText()")
+    page.locator("[data-tool=move]").click()
+
+    follow(page, red)
+
+    assert page.evaluate("[state.tool, placed]") == ["choose", None]
+    assert page.locator("[data-tool=move]").is_hidden()
+    assert page.locator("#said").text_content() == ""
+
+
+def test_the_pages_own_link_and_a_step_of_it_leave_changes_as_they_are(opened):
+    page = opened(model_of(), pixels_of(model_of(), 2))
+    after(page, switched(page, "positions"))
+    page.get_by_role("button", name="copy a link").click()
+    page.wait_for_function("element('said').textContent.includes('restores this image and all changes')")
+    found = after(page, switched(page, "head-on"))
+    said = page.locator("#said").text_content()
+
+    page.get_by_role("link", name="patch embedding").click()
+    page.wait_for_function("location.hash === '#embedding'")
+    page.go_back()  # to the link, which the changes came after
+    page.wait_for_function("location.hash.length > 20")
+    page.wait_for_timeout(200)
+
+    assert numbers(page) == found
+    assert page.locator("#said").text_content() == said
+    assert not page.locator("#head-on").is_checked()
+
+
+def test_a_second_link_that_does_not_fit_changes_nothing(opened):
+    page = opened(model_of(), pixels_of(model_of(), 2))
+    found = after(page, switched(page, "positions"))
+    answers = page.evaluate("document.body.dataset.answers")
+
+    page.evaluate("location.hash = '#nonsense'")
+
+    page.wait_for_function("element('said').textContent !== ''")
+    said = page.locator("#said").text_content()
+    assert said == "This link was made for another model, or it is cut short: nothing has changed."
+    page.wait_for_timeout(200)
+    assert page.evaluate("document.body.dataset.answers") == answers
+    assert numbers(page) == found
+
+
+def test_an_address_that_names_a_step_is_no_broken_link(opened):
+    page = opened(model_of(), pixels_of(model_of()), "#embedding")
+
+    assert page.locator("#said").text_content() == ""
+
+
 def test_an_own_picture_covers_the_image(opened, tmp_path):
     from PIL import Image
 
@@ -457,6 +594,82 @@ def test_an_own_picture_covers_the_image(opened, tmp_path):
 
     red = np.full((16, 16, 3), (200, 30, 40), np.uint8)
     close(found["logits"], ours(model, red)[0])
+
+
+RED, BLUE = (200, 30, 40), (30, 40, 200)
+
+
+def open_two_colours(opened, tmp_path, **view):
+    """Open a page and give it a picture that is twice as wide as high: its left half red, its right half blue."""
+    from PIL import Image
+
+    picture = Image.new("RGB", (32, 16), BLUE)
+    picture.paste(RED, (0, 0, 16, 16))
+    picture.save(tmp_path / "two.png")
+    page = opened(model_of(), pixels_of(model_of()), **view)
+    after(page, lambda: page.locator("#file").set_input_files(tmp_path / "two.png"))
+    page.locator("#stage").scroll_into_view_if_needed()
+    assert columns_in_red(page) == 8
+    return page, page.locator("#stage").bounding_box()
+
+
+def columns_in_red(page):
+    answered(page, 1)
+    return int((shown_pixels(page)[8, :, 0] > 115).sum())
+
+
+def test_the_picture_follows_the_pointer_that_drags_it(opened, tmp_path):
+    """Whatever a browser says in `movementX`, whose unit differs."""
+    page, box = open_two_colours(opened, tmp_path)
+    page.evaluate("Object.defineProperty(MouseEvent.prototype, 'movementX', { get: () => 0 })")
+    x, y, side = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2, box["width"] / 16
+
+    for start, by, right in ((0, 4, 12), (5, -6, 6), (-3, 1, 7)):  # another drag begins at another place
+        page.mouse.move(x + start * side, y)
+        page.mouse.down()
+        page.mouse.move(x + (start + by / 2) * side, y)
+        page.mouse.move(x + (start + by) * side, y)
+        page.mouse.up()
+        assert columns_in_red(page) == right
+
+
+def test_a_drag_that_begins_beside_the_image_leaves_the_picture_where_it_is(opened, tmp_path):
+    page, box = open_two_colours(opened, tmp_path)
+    page.mouse.click(box["x"] + 3, box["y"] + 3)
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] + 100)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    page.mouse.move(box["x"] + box["width"] - 5, box["y"] + box["height"] / 2)
+    page.mouse.up()
+
+    assert columns_in_red(page) == 8
+
+
+@CHROMIUM_ALONE
+def test_the_first_finger_moves_the_picture_and_a_second_one_does_nothing(opened, tmp_path):
+    page, box = open_two_colours(opened, tmp_path, has_touch=True, viewport={"width": 375, "height": 700})
+    touches = page.context.new_cdp_session(page)
+    x, y, side = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2, box["width"] / 16
+
+    def touch(kind, *places):
+        points = [{"id": i, "x": x + place * side, "y": y + 20 * i} for i, place in enumerate(places)]
+        touches.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+
+    touch("touchStart", 0)
+    touch("touchMove", 1)
+    touch("touchStart", 1, 6)
+    touch("touchMove", 2, 5)
+    touch("touchMove", 4, 3)
+    touch("touchMove", 4, 5)
+    touch("touchEnd")
+
+    assert columns_in_red(page) == 12
+
+
+def test_the_same_file_can_be_chosen_again(opened, tmp_path):
+    page, _ = open_two_colours(opened, tmp_path)
+
+    assert page.locator("#file").evaluate("file => file.files.length") == 0  # a browser tells of another file alone
 
 
 def test_a_file_that_is_no_image_is_said(opened, tmp_path):
@@ -901,6 +1114,20 @@ def test_what_a_question_changes_ends_with_the_next_question(opened):
     assert page.evaluate("state.edits.positions") is False
 
 
+def test_positions_that_are_on_again_stay_on_at_the_next_question(opened):
+    """After a question has switched them off, "undo all" or a link switches them on."""
+    page = opened(model_of(), pixels_of(model_of()))
+    link = page.evaluate("'#' + stateText()")
+    for switch_on in (switched(page, "reset"), lambda: page.evaluate(f"location.hash = {link!r}")):
+        after(page, page.locator("[data-try=positions]").click)
+        assert page.evaluate("state.edits.positions") is False
+        after(page, switch_on)
+
+        page.locator("[data-try=know]").click()
+
+        assert page.evaluate("state.edits.positions") is True
+
+
 def test_the_answer_without_positions_is_said_beside_the_switch(opened):
     model = model_of()
     (pixels,) = pixels_of(model)
@@ -927,6 +1154,52 @@ def test_image_tools_and_answer_are_in_sight_together(opened):
         boxes = [page.locator(part).bounding_box() for part in parts]
         assert min(box["y"] for box in boxes) >= 0
         assert max(box["y"] + box["height"] for box in boxes) <= 800
+
+
+def heard(page, text):
+    """Wait until a screen reader is given a text as the answer."""
+    page.wait_for_function("text => element('answer-said').textContent === text", arg=text)
+
+
+def test_a_screen_reader_hears_the_answer_after_a_change(opened):
+    model = model_of()
+    (pixels,) = pixels_of(model)
+    before = model.predict(pixels)[0]
+    page = opened(model, [np.zeros_like(pixels)] * before.argmax() + [pixels])  # image i has the label i: it is right
+    after(page, lambda: page.evaluate(f"choose({before.argmax()})"))
+    name = f"\u2068{CLASSES[before.argmax()]}\u2069"
+    heard(page, f"{name} {100 * before.max():.1f} %. The label is {name}: the answer is right.")
+    assert page.get_by_role("status").and_(page.locator("#answer-said")).count() == 1
+    box = page.locator("#answer-said").bounding_box()
+    assert max(box["width"], box["height"]) <= 1  # others see the bars
+
+    page.locator("[data-tool=erase]").click()
+    page.locator("#stage").focus()
+    found = np.array(after(page, lambda: page.keyboard.press("Enter"))["probabilities"])
+
+    was = f"{100 * before.max():.1f} %" if found.argmax() == before.argmax() else name
+    heard(page, f"\u2068{CLASSES[found.argmax()]}\u2069 {100 * found.max():.1f} % (was {was})")
+
+
+def test_a_screen_reader_hears_the_last_of_many_answers(opened):
+    """Not each of those that a slider gives on its way."""
+    page = opened(model_of(), pixels_of(model_of()))
+    page.evaluate("""() => {
+        window.texts = [];
+        new MutationObserver(() => texts.push(element("answer-said").textContent))
+            .observe(element("answer-said"), { childList: true });
+    }""")
+
+    for step in range(20):
+        after(page, lambda step=step: page.locator("#temperature").fill(f"{(step - 10) / 10:g}"))
+    last = page.locator("#in-short").text_content()
+    page.wait_for_function("last => texts.at(-1)?.startsWith(last)", arg=last)
+
+    count = page.evaluate("texts.length")
+    assert count < 10
+    page.evaluate("chooseToken(3)")
+    page.wait_for_timeout(700)  # longer than the page waits
+    assert page.evaluate("texts.length") == count  # the answer is as it was
 
 
 def test_the_bar_of_a_phone_says_what_the_answer_was(opened):
@@ -1427,15 +1700,16 @@ def test_a_browser_without_what_is_needed_is_told(opened, lacking):
     assert page.locator("#said").inner_text() == f"This page needs a newer browser: this one has no {lacking}."
 
 
-def test_missing_weights_are_said(opened, monkeypatch, tmp_path):
+@pytest.mark.parametrize("name", ["explore", "Lektion #3"])
+def test_missing_weights_are_said(opened, monkeypatch, tmp_path, name):
     monkeypatch.setattr("minivit.explore.page.INSIDE", 0)
-    page = opened(model_of(), pixels_of(model_of()))
-    (tmp_path / "explore.weights.js").unlink()
+    page = opened(model_of(), pixels_of(model_of()), file=f"{name}.html")
+    (tmp_path / f"{name}.weights.js").unlink()
     page.reload()
 
     page.wait_for_function("document.getElementById('said').textContent !== ''")
     said = page.locator("#said").text_content()
-    assert said == "The weights are missing: put \u2068explore.weights.js\u2069 beside this page."
+    assert said == f"The weights are missing: put \u2068{name}.weights.js\u2069 beside this page."
 
 
 # -- the training -------------------------------------------------------------------------------------------
@@ -1570,6 +1844,21 @@ def test_the_training_plays_from_the_start_to_the_end(opened):
     assert page.get_by_role("button", name="play the training").count() == 1
 
 
+def test_a_screen_reader_hears_the_answer_when_the_training_is_paused(opened):
+    """Not that of each moment while it plays."""
+    page, _, _ = opened_training(opened)
+    page.wait_for_function("element('answer-said').textContent !== ''")
+    first = page.locator("#answer-said").text_content()
+
+    page.get_by_role("button", name="play the training").click()
+    page.wait_for_function("state.moment === 1 && seen && model === models[1]")
+    page.wait_for_timeout(700)  # longer than the page waits before it tells an answer
+    assert page.locator("#answer-said").text_content() == first
+    page.get_by_role("button", name="pause").click()
+
+    page.wait_for_function("element('answer-said').textContent.startsWith(element('in-short').textContent)")
+
+
 def test_it_can_be_paused(opened):
     page, _, _ = opened_training(opened)
 
@@ -1600,6 +1889,19 @@ def test_a_link_restores_the_moment(opened):
 
     assert again.locator("#moment-is").inner_text() == "step 3 of 80: accuracy 20.0 %"
     np.testing.assert_allclose(numbers(again)["logits"], ours(training.moments[1].model, pixels[0])[0], atol=1e-3)
+
+
+def test_a_second_link_stops_the_training_at_its_moment(opened):
+    page, _, _ = opened_training(opened)
+    moved(page, 1)
+    link = page.evaluate("'#' + stateText()")
+    moved(page, 0)
+    page.get_by_role("button", name="play the training").click()
+
+    follow(page, link)
+
+    assert page.evaluate("[state.moment, playing]") == [1, 0]
+    assert page.locator("#moment-is").inner_text() == "step 3 of 80: accuracy 20.0 %"
 
 
 def test_a_link_to_a_moment_that_the_page_lacks_is_said(opened):

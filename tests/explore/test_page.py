@@ -2,7 +2,9 @@
 
 import base64
 import json
+import os
 import re
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -128,9 +130,17 @@ def test_large_weights_come_beside_the_page(tmp_path, monkeypatch):
     page, beside = write_explorer(vit(), tmp_path / "a.html", "t", CLASSES, [sample()])
 
     assert (page.name, beside.name) == ("a.html", "a.weights.js")
-    assert '<script src="a.weights.js"></script>' in page.read_text(encoding="utf-8")
+    assert '<script src="./a.weights.js"></script>' in page.read_text(encoding="utf-8")
     text = re.fullmatch(r'"use strict";\nvar weightsText = "(.*)";\n', beside.read_text(encoding="utf-8"))[1]
     assert base64.b64decode(text) == page_model(vit()).numbers.tobytes()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such names")
+def test_a_file_name_that_is_not_unicode_is_in_the_address_as_its_bytes(tmp_path, monkeypatch):
+    monkeypatch.setattr("minivit.explore.page.INSIDE", 100)
+    page, _ = write_explorer(vit(), tmp_path / os.fsdecode(b"\xff.html"), "t", CLASSES, [sample()])
+
+    assert '<script src="./%FF.weights.js"></script>' in page.read_text(encoding="utf-8")
 
 
 @pytest.mark.slow
@@ -140,8 +150,8 @@ def test_the_command_writes_the_page_beside_the_weights(tmp_path, capsys):
 
     assert main(["explore", str(tmp_path / "a.safetensors"), "--dataset", "shapes"]) == 0
 
-    assert capsys.readouterr().out == f"{tmp_path / 'explore.html'}\n"
-    page = (tmp_path / "explore.html").read_text(encoding="utf-8")
+    assert capsys.readouterr().out == f"{tmp_path / 'explore-a.html'}\n"
+    page = (tmp_path / "explore-a.html").read_text(encoding="utf-8")
     assert len(page) < 2e6
     assert len(embedded(page)["samples"]) == 10
     assert embedded(page)["classes"] == list(SHAPES)  # the file names none
@@ -155,6 +165,15 @@ def test_another_ending_is_refused(tmp_path, capsys, out, told):
     assert main(["explore", str(tmp_path / "a.safetensors"), "--dataset", "shapes", "--out", str(tmp_path / out)]) == 2
     assert told in capsys.readouterr().err
     assert not (tmp_path / out).exists()
+
+
+@pytest.mark.parametrize("out", ["page.HTML", "page.Htm"])
+def test_an_ending_in_capitals_is_a_page(tmp_path, out):
+    save_weights(create_model("ViT-XS_4-CIFAR", num_classes=10), tmp_path / "a.safetensors")
+
+    explored(tmp_path / "a.safetensors", "--dataset", "shapes", "--out", tmp_path / out)
+
+    assert (tmp_path / out).exists()
 
 
 # -- the training ------------------------------------------------------------------------------------------
@@ -267,6 +286,17 @@ def test_the_command_shows_the_training_of_a_run(run):
     assert [point[0] for point in found["lines"]["test"]] == list(by_step)
 
 
+def test_other_weights_of_a_run_have_a_page_of_another_name(run):
+    (run / "best.npz").write_bytes((run / "checkpoint.npz").read_bytes())
+    (run / "all.best.npz").write_bytes((run / "checkpoint.npz").read_bytes())
+
+    for weights in (run, run / "best.npz", run / "all.best.npz"):
+        explored(weights, "--no-snapshots")
+
+    pages = {"explore.html", "explore-best.html", "explore-all.best.html"}
+    assert {page.name for page in run.glob("*.html")} == pages
+
+
 def test_the_snapshots_may_be_left_out(run):
     explored(run, "--no-snapshots")
 
@@ -281,7 +311,7 @@ def test_weights_from_the_middle_of_a_run_show_the_training_up_to_there(run):
 
     explored(run / "best.npz")
 
-    found = embedded((run / "explore.html").read_text(encoding="utf-8"))["training"]
+    found = embedded((run / "explore-best.html").read_text(encoding="utf-8"))["training"]
     assert found["steps"] == [0, 1, 2, 4]
     assert max(point[0] for points in found["lines"].values() for point in points) <= 4
 

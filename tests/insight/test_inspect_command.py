@@ -92,7 +92,7 @@ def test_classes_without_names_are_numbered(tmp_path, capsys):
     save_weights(tiny_vit(dtype=np.float32, num_classes=4), tmp_path / "bare.npz")
     assert cli.main(["inspect", str(tmp_path / "bare.npz"), "--dataset", "shapes"]) == 0
     assert "shapes has other classes than the model" in capsys.readouterr().err
-    found = numbers(tmp_path / "inspect")
+    found = numbers(tmp_path / "inspect-bare")
     assert {entry["class"] for entry in found["images"][0]["top"]} == {f"class {k}" for k in range(4)}
     assert found["images"][0]["truth"] is None
 
@@ -102,7 +102,7 @@ def test_a_data_set_with_as_many_classes_names_those_without_names(tmp_path, dat
     save_weights(tiny_vit(dtype=np.float32), tmp_path / "bare.npz")
     assert cli.main(["inspect", str(tmp_path / "bare.npz"), "--dataset", "shapes"]) == 0
     assert "bare.npz does not name its 5 classes: assumed those of shapes, in their order" in capsys.readouterr().err
-    found = numbers(tmp_path / "inspect")
+    found = numbers(tmp_path / "inspect-bare")
     assert {entry["class"] for entry in found["images"][0]["top"]} == set(CLASSES)
     assert [image["truth"] for image in found["images"]] == [CLASSES[label] for label in data.labels[:3]]
 

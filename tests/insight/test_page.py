@@ -24,6 +24,7 @@ from minivit.insight import (
     write_inspection,
 )
 from minivit.insight.figures import map_png, predictions_figure
+from minivit.insight.page import plates
 from tests.support import tiny_vit
 
 CLASSES = ("<b>bold</b>", "cost & $5", "ring", "x", "y")
@@ -131,6 +132,28 @@ def test_what_the_model_says_is_shown_with_what_is_right(found, page):
         assert name == CLASSES[found.probabilities[i].argmax()]
         assert right[i] or f"wrong, right class: {CLASSES[i]}" in page.text
     assert right.sum() < 3  # or the line above tests nothing
+
+
+def test_another_class_of_the_same_name_is_wrong(tmp_path, monkeypatch):
+    """ImageNet has two classes "crane", a bird and a machine."""
+    names = ("crane", "crane", "ring", "x", "y")
+    model = tiny_vit(dtype=np.float32, num_classes=5, image_size=(8, 12))
+    model.head.bias.data[0] = 99.0  # every image is the first crane
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 8, 12, 3), dtype=np.uint8)
+    found = inspect_model(model, ShownImages(pixels, ["machine", "bird"], names, np.array([1, 0])))
+    expected = ["crane\n100%\nis: crane", "crane\n100%"]
+
+    text = Reader(inspect_page(found, "cranes")).text
+    assert "machine wrong, right class: crane" in text and "bird right" in text
+    assert plates(found)["images"].draw.keywords["titles"] == expected
+
+    drawn = []
+    original = figures.draw_images
+    monkeypatch.setattr(
+        figures, "draw_images", lambda *given, **named: drawn.append(given[3]) or original(*given, **named)
+    )
+    predictions_figure(model, Dataset("x", pixels, np.array([1, 0]), names), tmp_path / "p.png", 2)
+    assert drawn == [expected]
 
 
 def test_parts_that_are_missing_leave_a_sentence(pictures):

@@ -173,7 +173,7 @@ def test_evaluation_takes_fewer_images_at_a_time_if_they_are_large():
 
 @pytest.mark.parametrize("count", [0, -1, 1.5, "2"])
 def test_a_number_of_workers_that_makes_no_sense_is_refused(count):
-    with pytest.raises(ConfigError, match="workers"):
+    with pytest.raises(ConfigError, match="num_threads"):
         Workers(count)
 
 
@@ -239,7 +239,7 @@ def test_after_the_block_work_is_done_on_the_callers_thread():
 
 
 def test_a_number_of_workers_that_makes_no_sense_is_named():
-    with pytest.raises(ConfigError, match="the number of workers must be"):
+    with pytest.raises(ConfigError, match="num_threads must be"):
         Workers(0)
 
 
