@@ -13,10 +13,11 @@ import struct
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -45,6 +46,7 @@ STRIP = 1 << 20  # pixels that are converted to RGB at a time
 STORED = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2, "I;16L": 2}
 DECODER = {"WEBP": 14, "AVIF": 8, "QOI": 3, "SGI": 3, "PPM": 4, "ICO": 4, "HEIF": 8}
 
+BITS_OF_PNG = {"1": 1, "L;2": 2, "L;4": 4, "L": 8, "RGB": 8, "RGB;16B": 16}  # by Pillow's name of their raw form
 TGA_SUFFIXES, TGA_END = (".tga", ".icb", ".vda", ".vst"), b"TRUEVISION-XFILE.\0"
 PILLOW_MODULES = r"PIL\."
 ORIENTATION = 274  # the number of an EXIF entry
@@ -79,18 +81,19 @@ def decode_image(path: str | Path) -> np.ndarray:
         return _decoded(image)
 
 
-def pixels_of(image: Image.Image, name: str = "the image") -> np.ndarray:
+def pixels_of(image: Image.Image, name: str = "the image", channels: int = 3) -> np.ndarray:
     """Return the pixels of a Pillow image as `decode_image` returns those of a file: uint8 (H, W, 3).
 
     Args:
         image: the image; it may be one that is opened and not decoded yet.
         name: what the message of an error begins with.
+        channels: if not 3, those that an image of 8 bits in another mode has, such as 1 in mode L; they are kept.
 
     Raises:
         ImageError: if it is damaged, does not state its value of white, or would take more than MEMORY bytes.
     """
     try:
-        return _decoded(image)
+        return _decoded(image, channels)
     except ImageError as error:
         raise ImageError(f"{name} {error}") from error
     except MemoryError as error:
@@ -99,14 +102,21 @@ def pixels_of(image: Image.Image, name: str = "the image") -> np.ndarray:
         raise ImageError(f"{name} cannot be read: {_reason(error)}") from error
 
 
-def _decoded(image: Image.Image) -> np.ndarray:
-    """Return the pixels of an opened image: uint8 (H, W, 3), upright."""
+def _decoded(image: Image.Image, channels: int = 3) -> np.ndarray:
+    """Return the pixels of an opened image: uint8 (H, W, 3), or with other channels as they are, upright."""
     _check_memory(image)
     scale_of(image)  # raises its error before anything is decoded
+    bits = _bits_of_png(image)
     image.load()
     _check_memory(image)  # again: in some formats, the size is known only after decoding
     orientation = _orientation(image)
-    return _upright(_to_rgb(image), orientation)
+    if channels != 3:
+        pixels = np.asarray(image).reshape(*image.size[::-1], channels)
+    elif (clear := _transparent_sample(image, bits)) is not None:
+        pixels = clear.on_white(image)
+    else:
+        pixels = _to_rgb(image)
+    return _upright(pixels, orientation)
 
 
 def check_image(path: str | Path) -> None:
@@ -331,18 +341,94 @@ def _sizes_in_icon(image: Image.Image) -> Iterator[tuple[int, int]]:
 
 
 def _to_rgb(image: Image.Image) -> np.ndarray:
-    """Return a decoded image as uint8 (H, W, 3); it is converted in strips, since a copy would take 4 bytes a pixel."""
-    width, height = image.size
+    """Return a decoded image as uint8 (H, W, 3)."""
     scale = scale_of(image)
     check_colours_not_dark(image)
-    pixels = np.empty((height, width, 3), np.uint8)
-    rows = max(1, STRIP // width)
-    for top in range(0, height, rows):
-        strip = image if rows >= height else image.crop((0, top, width, min(top + rows, height)))
-        pixels[top : top + rows] = _strip_to_rgb(scale.to_eight_bits(strip) if scale else strip)
+    pixels = np.empty((image.height, image.width, 3), np.uint8)
+    for rows, strip in _strips(image):
+        pixels[rows] = _strip_to_rgb(scale.to_eight_bits(strip) if scale else strip)
     if scale:
         scale.check_not_too_dark()
     return pixels
+
+
+def _strips(image: Image.Image) -> Iterator[tuple[slice, Image.Image]]:
+    """Yield an image in strips, each with its rows: a converted copy of the whole would take 4 bytes a pixel."""
+    width, height = image.size
+    rows = max(1, STRIP // width)
+    for top in range(0, height, rows):
+        strip = image if rows >= height else image.crop((0, top, width, min(top + rows, height)))
+        yield slice(top, top + rows), strip
+
+
+@dataclass(frozen=True)
+class _TransparentSample:
+    """The grey or the colour of a PNG image that is transparent, in the 8 bits that Pillow makes of samples.
+
+    Attributes:
+        values: one number, or three.
+        is_exact: whether they are all of its bits. Pillow keeps the upper 8 of 16.
+    """
+
+    values: tuple[int, ...]
+    is_exact: bool = True
+
+    def on_white(self, image: Image.Image) -> np.ndarray:
+        """Return a decoded image on a white background: uint8 (H, W, 3).
+
+        Raises:
+            ImageError: if the transparent colour cannot be told from another one.
+        """
+        pixels = np.empty((image.height, image.width, 3), np.uint8)
+        for rows, strip in _strips(image):
+            samples = np.asarray(strip)  # (H, W) or (H, W, 3)
+            samples = samples * np.uint8(255) if samples.dtype == bool else samples
+            samples = samples if samples.ndim == 3 else samples[:, :, None]
+            clear = (samples == self.values).all(axis=-1, keepdims=True)
+            if not self.is_exact and clear.any():
+                raise ImageError(
+                    "has a transparent colour of 16 bits: pixels have 8 of them here, which do not tell it from "
+                    "others; save it with 8 bits, or with an alpha channel"
+                )
+            pixels[rows] = np.where(clear, np.uint8(255), samples)
+        return pixels
+
+
+def _bits_of_png(image: Image.Image) -> int | None:
+    """Return the bits of a PNG image's samples; None for other formats, and once Pillow has decoded it."""
+    tiles = getattr(image, "tile", None)
+    return BITS_OF_PNG.get(tiles[0][3]) if image.format == "PNG" and tiles else None
+
+
+def _transparent_sample(image: Image.Image, bits: int | None) -> _TransparentSample | None:
+    """Return the grey or the colour of a decoded PNG image that is transparent; None if there is none.
+
+    Pillow rescales samples to 8 bits, and leaves the number that is transparent as the file has it.
+
+    Args:
+        image: the image.
+        bits: of its samples; None if that is not known any more.
+    """
+    said: Any = image.info.get("transparency")
+    if image.format != "PNG" or said is None or image.mode not in ("1", "L", "RGB"):
+        return None
+    if image.mode == "1":
+        return _TransparentSample((255 if said else 0,))
+    if image.mode == "RGB":
+        bits = bits or (16 if max(said) > 255 else 8)
+        return _TransparentSample(tuple(each >> 8 if bits == 16 else each & 255 for each in said), bits != 16)
+    largest = 2 ** (bits or _bits_of_greys(image, said)) - 1
+    return _TransparentSample(((said & largest) * 255 // largest,))  # the file's higher bits do not count
+
+
+def _bits_of_greys(image: Image.Image, transparent: int) -> int:
+    """Return the bits of a decoded grey image's samples: the fewest that its greys and the transparent one can have."""
+    greys = [grey for grey, count in enumerate(image.histogram()) if count]
+    for bits in (2, 4):
+        step = 255 // (2**bits - 1)  # between neighbours, in the 8 bits that Pillow makes of them
+        if transparent < 2**bits and not any(grey % step for grey in greys):
+            return bits
+    return 8
 
 
 def _strip_to_rgb(strip: Image.Image) -> np.ndarray:
@@ -367,7 +453,7 @@ def _orientation(image: Image.Image) -> int:
 
 
 def _upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
-    """Turn pixels (H, W, 3) upright: orientations 5 to 8 swap rows and columns, and most mirror an axis or both."""
+    """Turn pixels (H, W, C) upright: orientations 5 to 8 swap rows and columns, and most mirror an axis or both."""
     if orientation >= 5:
         pixels = pixels.transpose(1, 0, 2)
     if orientation in (3, 4, 7, 8):

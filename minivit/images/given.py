@@ -50,12 +50,12 @@ class GivenImages:
         elif _is_picture(images):
             self._take_list([images], ALONE)
         else:
-            self._take_array(_as_array(images))
+            self._take_array(self._with_axis(_as_array(images)))
 
     def _take_list(self, images: list[Any], name: str = "images[{}]") -> None:
         """Note the pictures of a list, or its arrays as one array if they have one shape and are prepared."""
         if not any(map(_is_picture, images)):
-            images = [_as_array(image) for image in images]
+            images = [self._with_axis(_as_array(image)) for image in images]
             if len({(image.shape, image.dtype.kind == "f") for image in images}) <= 1:
                 stacked = np.stack(images) if images else np.zeros((0, *self.image_shape), np.uint8)
                 if self._is_prepared(stacked.shape):
@@ -75,6 +75,10 @@ class GivenImages:
         if many or on_gpu:
             self._check_shape(images.shape, () if on_gpu else images.shape[1:], "images")
         self._take_list(list(images) if many else [images], "images[{}]" if many else "images")
+
+    def _with_axis(self, array: Any) -> Any:
+        """Return the numbers of one grey image of the model's size with an axis of channels; others unchanged."""
+        return array[:, :, None] if self.image_shape == (*array.shape, 1) else array
 
     def _is_prepared(self, shape: tuple[int, ...]) -> bool:
         return self.image_shape in (shape, shape[1:])
@@ -112,10 +116,13 @@ class GivenImages:
         array = _as_array(image)
         self._check_shape(array.shape, array.shape, name)
         if array.dtype.kind not in "ui" and self.value_range is None:
-            raise DTypeError(
-                f"{name} has floats and is not of the model's {self.image_shape[0]} x {self.image_shape[1]} pixels: "
-                "pass uint8 pixels, or value_range=(black, white) such as (0, 1)"
-            )
+            height, width, _ = self.image_shape
+            reason = f"has floats and is not of the model's {height} x {width} pixels"
+            if array.shape == self.image_shape:
+                reason = f"has floats and is listed with images that are not floats of {height} x {width} pixels"
+            elif array.shape[:2] == (height, width):
+                reason = f"has floats of shape {array.shape}, not the model's {self.image_shape}"
+            raise DTypeError(f"{name} {reason}: pass uint8 pixels, or value_range=(black, white) such as (0, 1)")
 
     def _check_shape(self, shape: tuple[int, ...], of_one: tuple[int, ...], name: str) -> None:
         """Raise ShapeError for an array that cannot be made the model's.
@@ -139,7 +146,7 @@ class GivenImages:
         if isinstance(image, str | Path):
             pixels = decode_image(image)
         elif is_pillow(image):
-            pixels = pixels_of(image, name) if channels == 3 else np.asarray(image).reshape(*image.size[::-1], channels)
+            pixels = pixels_of(image, name, channels)
         else:
             pixels = _with_channels(_eight_bits(_as_array(image), self.value_range), channels, name)
             if pixels.shape == self.image_shape:
@@ -148,8 +155,8 @@ class GivenImages:
 
 
 def is_pillow(image: Any) -> bool:
-    """Return whether something is a Pillow image; Pillow is not imported for that."""
-    return type(image).__module__.startswith("PIL.")
+    """Return whether something is a Pillow image, of a plugin's class too; Pillow is not imported for that."""
+    return any(kind.__module__.startswith("PIL.") for kind in type(image).__mro__)
 
 
 def _is_picture(image: Any) -> bool:

@@ -33,6 +33,7 @@ class Scale:
         black, white: the values that become 0 and 255.
         inverted: True if they become 255 and 0 instead.
         known: whether the file states the value of white; if not, an image that is nearly black is refused.
+        remedy: what to do about such an image.
         brightest: the largest value found so far.
     """
 
@@ -40,6 +41,7 @@ class Scale:
     white: float = 65535.0
     inverted: bool = False
     known: bool = True
+    remedy: str = "write the number of white into its tag MaxSampleValue, or save it with 8 bits"
     brightest: float = 0.0
 
     def to_eight_bits(self, strip: Image.Image) -> Image.Image:
@@ -69,8 +71,7 @@ class Scale:
         """Raise ImageError if white was assumed and all values were below 1/16 of it."""
         if not self.known and 0 < self.brightest - self.black < (self.white - self.black) / DARK:
             raise ImageError(
-                f"is nearly black: its largest number is {self.brightest:g} of {self.white:g}; write the number of "
-                "white into its tag MaxSampleValue, or save it with 8 bits"
+                f"is nearly black: its largest number is {self.brightest:g} of {self.white:g}; {self.remedy}"
             )
 
 
@@ -85,7 +86,10 @@ def scale_of(image: Image.Image) -> Scale | None:
         return _scale_of_tiff(image, deep)
     if not deep:
         return None
-    return Scale(white=1.0) if image.mode == "F" else Scale()  # PFM; all others have 16 bits
+    white = 1.0 if image.mode == "F" else 65535.0  # PFM; all others have 16 bits
+    if image.format is None:  # it comes from an array or a conversion: 200 of 255 may be in it as the number 200
+        return Scale(white=white, known=False, remedy="rescale it to 0 .. 255, in mode L or RGB")
+    return Scale(white=white)
 
 
 def check_colours_not_dark(image: Image.Image) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 from ..data import AnyDataset, Batch, Dataset, FileDataset, ImageFiles, Loader
 from ..data.dataset import RESIZED_EXACTLY, Indices, channels_last_advice
 from ..errors import ConfigError, DataError, DTypeError, MinivitError, ShapeError
+from ..images.decoding import pixels_of
 from ..images.fitting import fit_batch
 from ..images.given import MODES, is_pillow
 from ..nn import Module
@@ -249,10 +250,16 @@ def _array(values: Any, where: str) -> np.ndarray:
 
 
 def _pixels_of(image: Any, channels: int) -> np.ndarray:
-    """Return an image as an array; a Pillow image with as many channels."""
+    """Return an image as an array; a Pillow image as a file is read, upright and with as many channels."""
     if is_pillow(image):
-        image = image.convert(MODES.get(channels, "RGB"))
-        return np.asarray(image).reshape(image.size[1], image.size[0], -1)
+        from PIL import Image
+
+        mode = MODES.get(channels, "RGB")
+        if channels == 1 and image.mode != mode:
+            image = Image.fromarray(pixels_of(image, "an image")).convert(mode)
+        elif channels != 3:
+            image = image.convert(mode)
+        return pixels_of(image, "an image", len(mode))
     return _array(image, "an image")
 
 

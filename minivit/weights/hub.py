@@ -16,9 +16,10 @@ PREFIX = "hf-hub:"
 NAME = re.compile(r"(?P<repository>[\w.-]+/[\w.-]+)(@(?P<revision>[\w./-]+))?", re.ASCII)
 
 # What a model needs; the pickled files are downloaded only if there is no safetensors file.
-SETTINGS = ("config.json", "preprocessor_config.json", "processor_config.json")
+SETTINGS = ("config.json", "preprocessor_config.json", "processor_config.json", "open_clip_config.json")
 SAFETENSORS = ("model.safetensors", "model.safetensors.index.json", "model-*-of-*.safetensors")
 PICKLED = ("pytorch_model.bin", "pytorch_model.bin.index.json", "pytorch_model-*-of-*.bin")
+OPEN_CLIP = ("open_clip_model.safetensors",)  # where transformers has no such model
 
 
 def is_hub_name(given: str | Path) -> bool:
@@ -42,7 +43,7 @@ def hub_folder(name: str) -> Path:
         raise CheckpointNotFoundError(
             f"{quoted(name)} is not a name of the Hugging Face Hub: write {PREFIX}OWNER/NAME, perhaps with @REVISION"
         )
-    for kinds in (SAFETENSORS, PICKLED):
+    for kinds in (SAFETENSORS, PICKLED, OPEN_CLIP):
         folder = _snapshot(parts["repository"], parts["revision"], (*SETTINGS, *kinds))
         if folder is not None and any(path for kind in kinds for path in folder.glob(kind)):
             return folder

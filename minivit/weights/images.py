@@ -107,6 +107,7 @@ class Settled:
         stated: fields that a file says.
         source: the file that says them; "" for the weights file itself.
         doubt: the end of a sentence that says as what the other fields are assumed; "" if they are certain.
+        folded: whether mean and std are a part of the weights already, so that what others say of them is left out.
     """
 
     preprocessing: Preprocessing
@@ -114,6 +115,7 @@ class Settled:
     stated: Mapping[str, Any]
     source: str
     doubt: str
+    folded: bool = False
 
     @property
     def goes_without_saying(self) -> bool:
@@ -128,6 +130,7 @@ class Settled:
             f"from {place_of(self.source)}" if self.stated and self.source else "",
             "as the file says" if self.stated and not self.source else "",
             f"assumed {self.doubt}" if self.doubt else "",
+            "mean and std a part of the weights" if self.folded else "",
         ]
         return ", ".join(part for part in parts if part)
 
@@ -153,14 +156,20 @@ def settle(
         header: what the weights file says besides its arrays.
         given: what the caller says.
     """
-    stated, where = sidecar.preprocessing, sidecar.preprocessing_source
+    stated: Mapping[str, Any] = sidecar.preprocessing
+    where = sidecar.preprocessing_source
     if header.get("preprocessing"):
         stated, where = vars(Preprocessing.from_json(header["preprocessing"])), ""
     convention, doubt = source.convention(config, sidecar)
+    says_it_again = "preprocessing" not in header and not replace(convention, **stated).is_neutral
+    folded = bool(header.get("folded")) and says_it_again
+    if folded:  # files beside the weights, and their publisher, say how pixels were scaled before that
+        neutral = {"mean": Preprocessing.mean, "std": Preprocessing.std}
+        stated, convention = {**stated, **neutral} if stated else stated, replace(convention, **neutral)
     said = given.fields(config)
     is_complete = stated.keys() | said.keys() >= ALL_FIELDS
     whole = replace(convention, **{**stated, **said})
-    return Settled(whole, said, stated, where, "" if is_complete else doubt)
+    return Settled(whole, said, stated, where, "" if is_complete else doubt, folded)
 
 
 def notes_on_images(header: Mapping[str, Any]) -> Header:

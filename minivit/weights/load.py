@@ -32,6 +32,7 @@ from .sources.minivit import AVERAGED_WEIGHTS, WEIGHTS, read_arrays, section
 from .sources.notes import with_note
 from .sources.registry import MINIVIT, SOURCES, read_sidecar, source_of
 from .sources.source import Description, Header, Hints, Source
+from .sources.wrappers import without_wrappers
 
 INTERPOLATING = ("dinov2", "dinov2_with_registers")  # transformers' models that take images of any size
 ARITHMETIC = ("classifier", "gelu", "norm_eps")  # that arrays do not show, and the caller may say
@@ -60,13 +61,17 @@ def load_model(
     interpolation: str = "bilinear",
     apply_stated_scaling: bool = False,
 ) -> ViT | ResNet:
-    """Return the model in a weights file, in evaluation mode: minivit's, Google's, timm's or Hugging Face's.
+    """Return the model in a weights file, in evaluation mode.
+
+    The file is one of minivit, Google (vision_transformer, big_vision and BiT), timm, Hugging Face, torchvision, CLIP
+    (OpenAI's and OpenCLIP's) or vit-pytorch, in the format `.npz`, `.safetensors` or PyTorch's (`.pth`, `.pt`, `.bin`,
+    `.ckpt`), which is read without PyTorch and runs no code.
 
     Whose file it is, and which model, is read off the names and shapes of its arrays. Each source has its own GELU and
-    epsilon: tanh and 1e-6 for Google, erf and 1e-6 for timm, erf and 1e-12 for Hugging Face, or what a `config.json`
-    beside the file says. If a run averaged its weights, the average is loaded, since that was evaluated. If neither
-    the file nor the caller nor a `config.json` says something, it is assumed with a `Notice`, or loading fails and
-    asks for it.
+    epsilon: tanh and 1e-6 for Google, erf and 1e-6 for timm and torchvision, erf and 1e-12 for Hugging Face, erf and
+    1e-5 for vit-pytorch, or what a `config.json` beside the file says. If a run averaged its weights, the average is
+    loaded, since that was evaluated. If neither the file nor the caller nor a `config.json` says something, it is
+    assumed with a `Notice`, or loading fails and asks for it.
 
     What the command line takes is taken here too: `pool`, `eps`, and texts such as grid="6x4" or crop="0.875". The
     command line's --interpolation is `resampling` here.
@@ -74,7 +79,7 @@ def load_model(
     Args:
         weights: a file; the folder of a run or of Hugging Face's or timm's files; or the name of published weights (one
             of `PRETRAINED`, or `hf-hub:OWNER/NAME`), which are downloaded once.
-        heads: attention heads, where the file cannot tell (timm, Hugging Face).
+        heads: attention heads, where the file cannot tell (all sources but minivit and Google).
         image_size: pixels, or (height, width). If the file has as many position embeddings as this size has patches,
             they are kept unchanged; else they are interpolated to its grid.  # ViT §3.2
         num_classes: if it is not the file's number, the head (with a pre-training head's hidden layer) is replaced by
@@ -239,6 +244,8 @@ def identify(archive: Archive, hints: Hints) -> Identified:
     Raises:
         CheckpointError, ConfigError: if it is of no known source, or its arrays are not those of a model.
     """
+    if not MINIVIT.recognises(archive):  # whose names have hashes, and are those of a script's own network
+        archive = without_wrappers(archive)
     source = source_of(archive)
     if source is None:
         read_sidecar(archive.path)  # a config.json that describes another network says which
@@ -247,7 +254,7 @@ def identify(archive: Archive, hints: Hints) -> Identified:
         raise CheckpointError(f"{printable(archive.path)} is in an unknown layout: minivit reads files of {known}")
     sidecar = sidecar_of_published(archive.path)
     if sidecar is None:
-        sidecar = read_sidecar(archive.path, source.config_file) if source.has_sidecar else hints.sidecar
+        sidecar = read_sidecar(archive.path, source.config_file_of(archive)) if source.has_sidecar else hints.sidecar
     sidecar = with_note(sidecar, archive)
     said = {name: getattr(hints, name) for name in ARITHMETIC if getattr(hints, name) is not None}
     hints = replace(hints, sidecar=replace(sidecar, **said))

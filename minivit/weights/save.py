@@ -17,9 +17,10 @@ def save_weights(model: Classifier, path: str | Path, layout: str = "minivit", h
         path: ends in .npz or .safetensors.
         layout: how the arrays are named: "minivit"; "google" for what the authors' code reads; "timm", which
             `timm_config` says the architecture for; "torchvision" for its `VisionTransformer`; or "huggingface" for
-            transformers, which needs a `config.json` too (`export_model` writes both). Files of Google and torchvision
-            say neither which GELU nor which epsilon a model has: their readers take the tanh form (Google) or the exact
-            one (torchvision), and 1e-6.
+            transformers, which needs a `config.json` too (`export_model` writes both). Files of Google, timm and
+            torchvision say neither which GELU nor which epsilon a model has: their readers take the tanh form (Google)
+            or the exact one (timm, torchvision), and 1e-6. A `Notice` says if the model has others, or if its pixels
+            are scaled otherwise than readers do it.
         header: more to note, as JSON values, in minivit's layout; `classes`, a list of names, is what `predict` prints.
             The header of the file that the model was loaded from is kept.
 
@@ -27,4 +28,6 @@ def save_weights(model: Classifier, path: str | Path, layout: str = "minivit", h
         ConfigError: for another suffix or layout, or a model that the layout has no place for.
         SaveError: if the file cannot be written, or the weights are nan or infinite; an older file is unchanged.
     """
-    source_with_layout(layout).write(model, path, header)
+    source = source_with_layout(layout)
+    source.say_what_is_lost(model)
+    source.write(model, path, header)

@@ -83,6 +83,18 @@ def test_the_former_mode_comes_back_after_the_last_of_evaluations_that_overlap(t
     assert [part.training for part in (model, *model.blocks)] == [training, not training, training]
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float16])
+def test_numbers_that_would_become_infinite_are_refused_by_name(dtype):
+    layer = Linear(np.ones((2, 3), dtype))
+    state = {name: np.asarray(array, np.float64) for name, array in layer.state_dict().items()}
+    state["weight"][0, 1] = 1e39
+    with pytest.raises(CheckpointError, match=f"weight has numbers that are infinite in {np.dtype(dtype)}"):
+        layer.load_state_dict(state)
+    state["weight"][0, 1] = np.inf  # which it was already
+    layer.load_state_dict(state)
+    assert layer.weight.data[0, 1] == np.inf
+
+
 def test_the_former_mode_comes_back_after_an_error():
     model = tiny_vit().train()
     with pytest.raises(ZeroDivisionError), model.evaluating():

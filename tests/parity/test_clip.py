@@ -124,6 +124,28 @@ def test_open_clips_file_beside_the_weights_decides(tmp_path, quick):
     compare(ours, clip.visual)
 
 
+@pytest.mark.parametrize(
+    ("name", "pool", "side"),
+    [("test_vit", "avg", 32), ("test_vit", "token", 32), ("vit_wee_patch16_reg1_gap_256", "", 32)],
+)
+def test_open_clips_file_says_which_architecture_of_timm_a_trunk_is(tmp_path, name, pool, side):
+    """The trunk as OpenCLIP makes it for a linear projection: the pooling is changed after it was made."""
+    timm = pytest.importorskip("timm")
+    trunk = timm.create_model(name, img_size=side, depth=2).eval()
+    trunk.reset_classifier(0, **({"global_pool": pool} if pool else {}))
+    with torch.no_grad():
+        for number, parameter in enumerate(trunk.parameters()):
+            parameter.add_(0.1 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(number)))
+    state = {f"visual.trunk.{key}": tensor for key, tensor in trunk.state_dict().items()}
+    state |= {"visual.head.proj.weight": torch.ones(FEATURES, trunk.num_features), "logit_scale": torch.ones([])}
+    torch.save(state, tmp_path / "open_clip_pytorch_model.bin")
+    vision = {"image_size": side, "timm_model_name": name, "timm_pool": pool, "timm_proj": "linear"}
+    content = {"model_cfg": {"embed_dim": FEATURES, "vision_cfg": vision, "text_cfg": {}}}
+    (tmp_path / "open_clip_config.json").write_text(json.dumps(content))
+
+    compare(load_model(tmp_path), trunk)
+
+
 def test_transformers_model_of_the_same_weights(tmp_path):
     transformers = pytest.importorskip("transformers")
     clip = Clip().eval()

@@ -2,16 +2,20 @@
 
 import json
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from minivit import cli, load_model, save_weights
+from minivit import cli, export_model, load_model, save_weights
 from minivit.images.fitting import fit_image, read_fitted
-from minivit.preprocessing import preprocessing_in
+from minivit.preprocessing import Preprocessing, preprocessing_in
 from minivit.weights import load_for_pixels
-from minivit.weights.sources.conventions import torchvision_convention
+from minivit.weights.images import ImageOptions
+from minivit.weights.sources.sidecar import Sidecar
+from minivit.weights.sources.torchvision import TorchVision
+from tests.support import tiny_vit
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("tests.parity.vision")  # before timm and transformers, which import torchvision
@@ -159,10 +163,41 @@ def test_timms_transforms(tmp_path, capsys, photo, cfg, size):
     np.testing.assert_allclose([found[f"class {k}"] for k in range(7)], expected, rtol=0, atol=1e-4)
 
 
+@pytest.mark.parametrize(
+    ("resize", "size", "pixels"), [("shortest", 28, 50), ("exact", 28, 51), ("cover", (28, 40), 50)]
+)
+def test_timm_prepares_images_for_an_exported_folder_as_minivit_does(tmp_path, photo, resize, size, pixels):
+    """28 / (28 / 50) is 49.99999999999999: timm would resize to 49 pixels."""
+    timm = pytest.importorskip("timm")
+    from timm.data import create_transform, resolve_data_config
+
+    model = tiny_vit(dtype=np.float32, gelu="erf", image_size=size)
+    preprocessing = Preprocessing(resize=resize, crop_share=28 / pixels, interpolation="bicubic")
+    model.header = {"preprocessing": preprocessing.to_json()}
+    export_model(model, tmp_path / "folder", to="timm")
+
+    network = timm.create_model(f"local-dir:{tmp_path / 'folder'}", pretrained=True)
+    transform = create_transform(**resolve_data_config({}, model=network))
+    expected = transform(Image.open(photo).convert("RGB")).permute(1, 2, 0).numpy() * 127.5 + 127.5
+
+    found = read_fitted(photo, *model.config.image_shape[:2], preprocessing)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-3)
+
+
 # -- torchvision ---------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["ViT_B_16", "ViT_L_16", "ViT_B_16 IMAGENET1K_SWAG_E2E_V1", "ViT_L_32"])
+SIZES_OF_TORCHVISION = {"B": (768, 12, 12), "L": (1024, 24, 16), "H": (1280, 32, 16)}  # D, L and heads
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "ViT_B_16", "ViT_L_16", "ViT_L_32", "ViT_B_16 IMAGENET1K_SWAG_E2E_V1", "ViT_H_14 IMAGENET1K_SWAG_E2E_V1",
+        "ViT_B_16 IMAGENET1K_SWAG_LINEAR_V1", "ViT_L_16 IMAGENET1K_SWAG_LINEAR_V1",
+        "ViT_H_14 IMAGENET1K_SWAG_LINEAR_V1",
+    ],
+)  # fmt: skip
 def test_torchvisions_transforms(photo, name):
     models = pytest.importorskip("torchvision").models
     from minivit.models.configs import ViTConfig
@@ -170,9 +205,13 @@ def test_torchvisions_transforms(photo, name):
     name, _, which = name.partition(" ")
     weights = getattr(models, f"{name}_Weights")[which or "IMAGENET1K_V1"]
     side = weights.meta["min_size"][0]
-    dim, depth, patch = (1024, 24, int(name[-2:])) if "_L_" in name else (768, 12, 16)
-    config = ViTConfig(image_size=side, patch_size=patch, dim=dim, depth=depth, heads=16 if dim == 1024 else 12)
-    preprocessing = torchvision_convention(config)
+    dim, depth, heads = SIZES_OF_TORCHVISION[name[4]]
+    config = ViTConfig(image_size=side, patch_size=int(name[-2:]), dim=dim, depth=depth, heads=heads)
+    preprocessing, doubt = TorchVision().convention(config, Sidecar())
+    assert ('resize=224 resampling="bicubic"' in doubt) == (side == 224 and name in ("ViT_B_16", "ViT_L_16"))
+    if "LINEAR" in which and name != "ViT_H_14":  # weights of the other kind have the same arrays
+        said = ImageOptions(resize=224, resampling="bicubic")
+        preprocessing = replace(preprocessing, **said.fields(config))
 
     expected = weights.transforms()(Image.open(photo).convert("RGB")).permute(1, 2, 0).numpy()  # (H, W, 3)
     pixels = read_fitted(photo, side, side, preprocessing)

@@ -14,10 +14,12 @@ import minivit
 from minivit.backend.workers import Workers
 from minivit.data import Loader
 from minivit.errors import CheckpointError, ConfigError, MinivitError, Notice
+from minivit.images.decoding import decode_image
 from minivit.nn import Linear, Module
 from minivit.training import SGD, Adam, AdamW, Callback, TrainConfig, Trainer, batches, given, train, trainer
 from minivit.training.evaluation import evaluate_dataset, predict_dataset
 from minivit.training.options import AugmentOptions
+from minivit.training.own_data import Expected, as_dataset
 
 from ..data.images_on_disk import write_folder
 from .conftest import tiny_dataset, tiny_model
@@ -95,6 +97,29 @@ def test_the_command_lines_run_and_a_scripts_have_the_same_bits(tmp_path, monkey
 )
 def test_the_kind_of_data_changes_no_bit(data):
     assert same(weights(trained().model), weights(trained(data=data).model))
+
+
+@pytest.mark.parametrize("channels", [3, 1])
+def test_pictures_of_pillow_are_taken_as_files_are_read(tmp_path, channels):
+    """Upright by EXIF, and of 16 bits scaled to 8."""
+    rng, exif = np.random.default_rng(0), Image.Exif()
+    exif[0x0112] = 6  # a quarter turn to the right
+    turned = Image.fromarray(rng.integers(0, 256, (8, 8, 3), np.uint8))
+    turned.save(tmp_path / "turned.png", exif=exif)
+    Image.fromarray(rng.integers(0, 65_536, (8, 8), np.uint16)).save(tmp_path / "deep.png")
+    paths = [tmp_path / "turned.png", tmp_path / "deep.png"]
+    expected = [decode_image(path) for path in paths]
+    assert not np.array_equal(expected[0], np.asarray(turned)) and expected[1].max() > 200
+    if channels == 1:
+        expected = [np.asarray(Image.fromarray(pixels).convert("L"))[..., None] for pixels in expected]
+    data = as_dataset(
+        ([Image.open(path) for path in paths], [0, 1]), "train_data", Expected((8, 8, channels), 2), False
+    )
+    np.testing.assert_array_equal(data.images, expected)
+    items = as_dataset(
+        Items([Image.open(path) for path in paths], [0, 1]), "train_data", Expected((8, 8, channels), 2), False
+    )
+    np.testing.assert_array_equal([items.images[0], items.images[1]], expected)
 
 
 def test_a_killed_run_of_a_script_resumes_to_the_same_bits(tmp_path):

@@ -1,6 +1,7 @@
 """What an export says and refuses without any other library."""
 
 import contextlib
+import json
 import shlex
 import sys
 from dataclasses import asdict, dataclass, fields
@@ -8,7 +9,7 @@ from dataclasses import asdict, dataclass, fields
 import numpy as np
 import pytest
 
-from minivit import ViTConfig, cli, export_model, load_model, save_weights
+from minivit import Notice, ViTConfig, cli, export_model, load_model, save_weights
 from minivit.cli import train
 from minivit.errors import ConfigError, DTypeError, MissingExtraError, SaveError, ShapeError
 from minivit.training import TrainConfig
@@ -17,6 +18,7 @@ from minivit.training.folder import options_that_affect_weights
 from minivit.training.repeat import command_of_run
 from minivit.weights.export import transformer
 from minivit.weights.export.card import model_card
+from minivit.weights.export.onnx import metadata
 from minivit.weights.export.registry import TARGETS
 from tests.support import random_images, tiny_config, tiny_vit
 
@@ -153,6 +155,30 @@ def test_a_place_that_cannot_be_written_is_a_save_error(target, path, place):
         export_model(tiny_vit(gelu="erf", dtype=np.float32), path + "".join(target.suffixes[:1]), to=target.name)
 
     assert names_in(place) == ["loop", "model.npz"]
+
+
+@pytest.mark.parametrize("to", FOLDERS)
+def test_names_of_other_classes_than_the_heads_are_not_exported_and_a_notice_says_so(to, place):
+    model = tiny_vit(gelu="erf", dtype=np.float32)
+    model.header = {"classes": ["cat", "dog"]}
+
+    with pytest.warns(Notice, match="header names 2 classes, but its head has 5: no name is exported") as caught:
+        export_model(model, "folder", to=to)
+
+    assert len(caught) == 1
+    written = "".join((place / "folder" / name).read_text(encoding="utf-8") for name in ("config.json", "README.md"))
+    assert '"cat"' not in written and "## Classes" not in written
+    assert load_model("folder").config.num_classes == 5
+
+
+@pytest.mark.parametrize(("names", "written"), [(["cat", "dog"], None), (list("abcde"), list("abcde")), ([], None)])
+def test_an_onnx_file_has_the_names_of_its_heads_classes(names, written):
+    model = tiny_vit(dtype=np.float32)
+    model.header = {"classes": names}
+
+    found = metadata(model, with_preprocessing=False).get("classes")
+
+    assert (found and json.loads(found)) == written
 
 
 def test_a_path_of_weights_is_enough_in_python(place):

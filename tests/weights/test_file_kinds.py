@@ -273,6 +273,45 @@ def test_wrappers_of_any_depth_are_seen_through(tmp_path, make, prefix):
     assert all(np.array_equal(plain[name], wrapped[name]) for name in plain)
 
 
+INNER_WRAPPERS = ["_fsdp_wrapped_module", "_checkpoint_wrapped_module", "_orig_mod"]
+
+
+def wrapped_inside(name):
+    """What FSDP, checkpointing and compiling of single modules make of a name: each part may be wrapped, and twice."""
+    parts = name.split(".")
+    return ".".join([*(f"{part}.{INNER_WRAPPERS[n % 3]}.{INNER_WRAPPERS[(n + 1) % 3]}" for n, part in enumerate(
+        parts[:-1])), parts[-1]])  # fmt: skip
+
+
+@pytest.mark.parametrize("make", [timm_arrays, hf_arrays, lambda: timm_arrays(prefix="teacher.backbone.")],
+                         ids=["timm", "Hugging Face", "DINO"])  # fmt: skip
+def test_wrappers_of_single_modules_are_seen_through(tmp_path, make):
+    write_safetensors(tmp_path / "plain.safetensors", make())
+    arrays = {wrapped_inside(f"_fsdp_wrapped_module.{name}"): array for name, array in make().items()}
+    write_safetensors(tmp_path / "wrapped.safetensors", arrays)
+
+    plain, wrapped = (loaded(tmp_path / f"{name}.safetensors").state() for name in ("plain", "wrapped"))
+
+    assert plain.keys() == wrapped.keys()
+    assert all(np.array_equal(plain[name], wrapped[name]) for name in plain)
+
+
+@pytest.mark.parametrize("other", ["blocks.0._fsdp_wrapped_module.norm1.weight", "_orig_mod.blocks.0.norm1.weight"])
+def test_an_array_that_is_there_with_a_wrapper_and_without_is_refused(tmp_path, other):
+    path = write_safetensors(tmp_path / "twice.safetensors", timm_arrays() | {other: ones(8)})
+
+    with pytest.raises(CheckpointError, match=f"and {other} name the same array: keep one"):
+        loaded(path)
+
+
+@pytest.mark.parametrize("name", ["blocks.0.my_orig_mod.norm1.weight", "_orig_mods.extra", "_orig_mod"])
+def test_names_like_those_of_wrappers_are_not_changed(tmp_path, name):
+    path = write_safetensors(tmp_path / "more.safetensors", timm_arrays() | {name: ones(8)})
+
+    with pytest.raises(CheckpointError, match=f"{name} is unknown"):
+        loaded(path)
+
+
 # The prefix of the weights, and that of their average.
 AVERAGES = [
     ("state_dict.", "state_dict_ema."), ("model.", "model_ema."), ("model.", "model_ema.module."), ("", "ema."),

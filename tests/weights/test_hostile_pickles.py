@@ -254,6 +254,18 @@ def test_a_bomb_beside_good_weights_does_no_more(tmp_path):
     assert "entries" in sentence or "characters" in sentence
 
 
+def test_an_array_whose_bytes_are_other_characters_is_damage(tmp_path):
+    """Protocol 2 has the bytes of NumPy's arrays as text in latin-1; this one has a character that is in none."""
+    file = File()
+    kind = Call(Name("numpy", "dtype"), ("f4", False, True), (3, "<", None, None, None, -1, -1, 0))
+    text = Call(Name("_codecs", "encode"), ("\u0100" * 12, "latin1"))
+    array = Call(Name("numpy.core.multiarray", "_reconstruct"), (), (1, (3,), kind, False, text))
+
+    sentence = loaded(file.write(file.tree(timm_arrays()) | {"head.bias": array}), tmp_path)
+
+    assert "is damaged: 'latin-1' codec can't encode" in sentence
+
+
 def test_names_are_never_longer_than_their_limit(tmp_path):
     file = File()
     tensors = [file.tensor(np.ones(1)) for _ in range(200)]

@@ -102,6 +102,15 @@ def test_the_pickled_file_is_downloaded_only_if_there_is_no_other(stand):
     assert "pytorch_model.bin" in stand.asked[1][2]
 
 
+def test_a_model_of_open_clip_alone_comes_with_its_config(stand):
+    stand.repositories["timm/clip"] = {
+        "open_clip_model.safetensors": weights, "open_clip_config.json": config, "open_clip_pytorch_model.bin": config,
+    }  # fmt: skip
+    path = find_weights("hf-hub:timm/clip")
+    assert path.name == "open_clip_model.safetensors"
+    assert {each.name for each in path.parent.iterdir()} == {"open_clip_model.safetensors", "open_clip_config.json"}
+
+
 def test_shards_are_downloaded(stand):
     names = ("model.safetensors.index.json", "model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors")
     stand.repositories["a/large"] = dict.fromkeys(names, config)

@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 
 from minivit import CheckpointError, ConfigError, Notice, export_model, load_model, save_weights
-from minivit.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
+from minivit.preprocessing import CLIP_MEAN, CLIP_STD, IMAGENET_MEAN, IMAGENET_STD, Preprocessing
+from minivit.weights import describe_weights
+from minivit.weights.options import READERS, sides_of
 from minivit.weights.sources.notes import NOTE
 from tests.support import tiny_vit
-from tests.weights.files import timm_arrays, write_safetensors
-from tests.weights.test_said_beside import said, timm_config
+from tests.weights.files import hf_arrays, timm_arrays, write_safetensors
+from tests.weights.test_said_beside import hf_config, said, timm_config
 
 CLASSES = list("abcde")
 IMAGES = Preprocessing(IMAGENET_MEAN, IMAGENET_STD, "shortest", 0.9, "bicubic")
@@ -23,6 +25,8 @@ MODELS = {
     "torchvision, tanh": {"gelu": "tanh", "norm_eps": 1e-5},
     "timm": {"gelu": "quick", "norm_eps": 1e-5, "image_size": (8, 12)},
     "timm, mean": {"gelu": "erf", "classifier": "gap", "class_token": True},
+    "timm, asked for": {"gelu": "quick", "norm_eps": 1e-5, "embedding_norm": True},
+    "timm, SwiGLU": {"gelu": "erf", "gated_mlp": True},
     "huggingface": {"gelu": "relu", "image_size": (12, 8)},
     "google": {"positions": "sincos2d", "image_size": (8, 12)},
 }
@@ -35,6 +39,8 @@ def spelled_out(config):
 
 def model_for(kind):
     model = tiny_vit(dtype=np.float32, **MODELS[kind])
+    if model.config.embedding_norm:
+        model.embedding.bias.data[:] = 0.0  # as timm has it
     model.header = {"classes": CLASSES, "preprocessing": IMAGES.to_json()}
     return model
 
@@ -76,6 +82,63 @@ def test_scaling_that_is_a_part_of_the_weights_is_not_applied_twice(tmp_path):
         load_model(tmp_path / "second.safetensors", mean=0.4, std=0.2)
 
 
+BESIDE = {
+    "timm": (timm_arrays, {"config": timm_config(pretrained_cfg={
+        "input_size": [3, 8, 8], "mean": list(IMAGENET_MEAN), "std": list(IMAGENET_STD), "crop_pct": 0.8})}),
+    "huggingface": (hf_arrays, {"config": hf_config(), "preprocessor_config": {
+        "image_processor_type": "ViTImageProcessor", "size": 8,
+        "image_mean": list(IMAGENET_MEAN), "image_std": list(IMAGENET_STD)}}),
+    "huggingface, no mean": (hf_arrays, {"config": hf_config(model_type="vit_msn"), "preprocessor_config": {
+        "do_resize": False}}),
+}  # fmt: skip
+
+
+@pytest.mark.filterwarnings("ignore::minivit.Notice")
+@pytest.mark.parametrize("kind", BESIDE)
+def test_files_beside_the_weights_do_not_apply_scaling_that_is_a_part_of_them(tmp_path, kind):
+    arrays, files = BESIDE[kind]
+    for name, content in files.items():
+        (tmp_path / f"{name}.json").write_text(json.dumps(content), encoding="utf-8")
+    write_safetensors(tmp_path / "model.safetensors", arrays())
+    model = load_model(tmp_path / "model.safetensors", apply_stated_scaling=True)
+    assert model.header["folded"]["mean"] == list(IMAGENET_MEAN)
+
+    path = tmp_path / "tuned.safetensors"
+    save_weights(model, path, layout=kind.partition(",")[0])
+    again = load_model(path, apply_stated_scaling=True)
+
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 8, 8, 3), np.uint8)
+    np.testing.assert_array_equal(again.predict(pixels), model.predict(pixels))
+    assert again.header == model.header
+    described = describe_weights(path)
+    assert described.preprocessing.is_neutral
+    assert described.preprocessing_said_by.endswith("mean and std a part of the weights") == ("," not in kind)
+    with pytest.raises(ConfigError, match="are a part of these weights already"):
+        load_model(path, mean=0.4, std=0.2)
+
+
+@pytest.mark.filterwarnings("ignore::minivit.Notice")
+def test_the_publishers_scaling_does_not_count_where_a_note_says_that_it_was_applied(tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps(hf_config(model_type="vit_msn")), encoding="utf-8")
+    note = json.dumps({"folded": {"mean": list(IMAGENET_MEAN), "std": list(IMAGENET_STD)}})
+    path = write_safetensors(tmp_path / "model.safetensors", hf_arrays(), metadata={NOTE: note})
+
+    plain, model = load_model(path), load_model(path, apply_stated_scaling=True)
+
+    np.testing.assert_array_equal(plain.embedding.weight.data, model.embedding.weight.data)
+
+
+@pytest.mark.filterwarnings("ignore::minivit.Notice")
+def test_a_note_fills_in_what_the_files_beside_it_do_not_say(tmp_path):
+    model = tiny_vit(dtype=np.float32, gelu="erf")
+    model.header = {"preprocessing": IMAGES.to_json()}
+    save_weights(model, tmp_path / "model.safetensors", layout="huggingface")
+    (tmp_path / "preprocessor_config.json").write_text('{"resample": 1}', encoding="utf-8")
+
+    expected = replace(IMAGES, interpolation="lanczos", crop_rounding="down")
+    assert describe_weights(tmp_path / "model.safetensors").preprocessing == expected
+
+
 @pytest.mark.filterwarnings("ignore::minivit.Notice")
 def test_the_caller_and_a_config_beside_the_file_count_before_the_note(tmp_path):
     path = tmp_path / "model.safetensors"
@@ -90,22 +153,107 @@ def test_the_caller_and_a_config_beside_the_file_count_before_the_note(tmp_path)
     assert load_model(path, heads=6, gelu="quick").config.heads == 6
 
 
-@pytest.mark.parametrize(
-    ("kind", "lost"),
-    [
-        ("google", "image size and names of classes: when minivit reads it, give --image-size 8x12"),
-        ("torchvision", "heads and names of classes: when minivit reads it, give --heads 3"),
-        ("timm", "image size and heads and names of classes: when minivit reads it, give --image-size 8x12 --heads 3"),
-    ],
-)
-def test_a_file_without_a_place_for_the_note_says_what_is_lost(tmp_path, kind, lost):
-    notices, _ = said(lambda: save_weights(model_for(kind), tmp_path / "model.npz", layout=kind))
+NAMES = {"interpolation": "resampling", "eps": "norm_eps", "pool": "classifier"}  # where Python has other ones
 
-    assert sum(each.endswith(f"does not say this model's {lost}") for each in notices) == 1
-    options = {"heads": 3, "image_size": MODELS[kind].get("image_size", 8)}
-    options |= {"classifier": "token", "gelu": "quick", "norm_eps": 1e-5} if kind == "timm" else {}
-    _, back = said(lambda: load_model(tmp_path / "model.npz", **options))
-    assert spelled_out(back.config) == spelled_out(model_for(kind).config)
+
+def options_in(notices):
+    """The options that notices say to give, as `load_model` takes them."""
+    given = " ".join(each.partition("to read it again, give ")[2] for each in notices)
+    pairs = [words.strip().split() for words in given.split("--") if words.strip()]
+    read = READERS | {"image-size": sides_of, "heads": lambda _, text: int(text), "eps": lambda _, text: float(text)}
+    values = {name: read.get(name, lambda _, text: text)(name, value) for name, value in pairs}
+    return {NAMES.get(name, name).replace("-", "_"): value for name, value in values.items()}
+
+
+LOST = {
+    "google": "image size and names of classes: to read it again, give --image-size 8x12",
+    "torchvision": "heads and names of classes: to read it again, give --heads 3",
+    "torchvision, tanh": "heads, activation, epsilon and names of classes: to read it again, give --heads 3 "
+                         "--gelu tanh --eps 1e-05",
+    "timm": "image size, heads, activation, epsilon and names of classes: to read it again, give --image-size "
+            "8x12 --heads 3 --gelu quick --eps 1e-05",
+    "timm, mean": "heads, pooling and names of classes: to read it again, give --heads 3 --pool avg",
+    "timm, asked for": "heads, activation, epsilon, pooling and names of classes: to read it again, give --heads "
+                       "3 --gelu quick --eps 1e-05 --pool token",
+    "timm, SwiGLU": "heads and names of classes: to read it again, give --heads 3",
+    "huggingface": "image size, heads, activation, epsilon and names of classes: to read it again, give "
+                   "--image-size 12x8 --heads 3 --gelu relu --eps 1e-06",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", LOST)
+def test_a_file_without_a_place_for_the_note_says_what_is_lost(tmp_path, kind):
+    model, path = model_for(kind), tmp_path / "model.npz"
+
+    notices, _ = said(lambda: save_weights(model, path, layout=kind.partition(",")[0]))
+
+    assert sum(each.endswith(f"does not say this model's {LOST[kind]}") for each in notices) == 1
+    assert max(len(each.replace(str(tmp_path), "")) for each in notices) < 200
+    _, back = said(lambda: load_model(path, **options_in(notices)))
+    assert spelled_out(back.config) == spelled_out(model.config)
+
+
+WAYS = {
+    "default": Preprocessing(),
+    "ImageNet's": IMAGES,
+    "exact, cropped": Preprocessing(crop_share=0.8, interpolation="lanczos"),
+    "timm's": Preprocessing(resize="cover", crop_share=0.9, interpolation="bicubic"),
+    "grey": Preprocessing((0.4,) * 3, (0.25,) * 3, "shortest"),
+    "CLIP's": Preprocessing(CLIP_MEAN, CLIP_STD, "shortest", interpolation="bicubic"),
+}
+
+
+@pytest.mark.parametrize("layout", ["google", "timm", "torchvision", "huggingface"])
+@pytest.mark.parametrize("way", WAYS)
+def test_a_file_without_a_note_says_how_images_are_prepared(tmp_path, way, layout):
+    model, path = tiny_vit(dtype=np.float32, gelu="erf", image_size=40, patch_size=20), tmp_path / "model.npz"
+    model.header = {"preprocessing": WAYS[way].to_json()}
+
+    notices, _ = said(lambda: save_weights(model, path, layout=layout))
+    found = describe_weights(path, **{"heads": 3} | options_in(notices)).preprocessing
+
+    assert found.resized_to(40, 40) == WAYS[way].resized_to(40, 40)
+    of_square = {"cover": "shortest"}
+    assert of_square.get(found.resize, found.resize) == of_square.get(WAYS[way].resize, WAYS[way].resize)
+    assert found.interpolation == WAYS[way].interpolation
+    np.testing.assert_allclose([found.mean, found.std], [WAYS[way].mean, WAYS[way].std], rtol=0, atol=1e-6)
+    assert max([len(each.replace(str(tmp_path), "")) for each in notices] or [0]) < 200
+
+
+def test_a_way_to_resize_that_no_option_says_is_named(tmp_path):
+    model = tiny_vit(dtype=np.float32)
+    model.header = {"preprocessing": Preprocessing(resize="none").to_json()}
+
+    with pytest.warns(Notice, match="not say that images are not resized, cropped to 8 x 8, and no option does: save"):
+        save_weights(model, tmp_path / "model.npz", layout="google")
+
+
+def test_what_readers_of_a_bare_file_of_timm_assume_is_said(tmp_path):
+    model = tiny_vit(dtype=np.float32, gelu="quick", norm_eps=1e-5, classifier="gap", class_token=True)
+    model.header = {"preprocessing": IMAGES.to_json()}
+
+    notices, _ = said(lambda: save_weights(model, tmp_path / "model.safetensors", layout="timm"))
+
+    first, second, third = notices
+    assert "timm's layout does not say that this model has gelu='quick' and norm_eps=1e-05" in first
+    assert "does not say how pixels are scaled: this model expects mean=0.485,0.456,0.406" in second
+    assert "reads the mean of the patches: make timm's model with global_pool='avg' and fc_norm=False" in third
+    assert said(lambda: export_model(model, tmp_path / "folder", to="timm"))[0] == []  # its config.json says it
+
+
+def test_a_gate_has_no_gelu_to_be_said(tmp_path):
+    model = tiny_vit(dtype=np.float32, gelu="tanh", gated_mlp=True)
+    assert said(lambda: save_weights(model, tmp_path / "model.safetensors", layout="timm"))[0] == []
+
+
+def test_readers_of_hugging_faces_layout_that_scale_pixels_otherwise_are_named(tmp_path):
+    model = tiny_vit(dtype=np.float32, gelu="erf", layer_scale=0.1, mlp_dim=24, classifier="token_gap")
+
+    notices, _ = said(lambda: save_weights(model, tmp_path / "model.safetensors", layout="huggingface"))
+    (found,) = (each for each in notices if "how pixels are scaled" in each)
+
+    assert "expects mean=0.5,0.5,0.5 and std=0.5,0.5,0.5, its readers take 0.485,0.456,0.406" in found
+    assert said(lambda: export_model(model, tmp_path / "folder", to="huggingface"))[0] == []  # its files say it
 
 
 def test_nothing_is_said_where_the_arrays_show_everything(tmp_path):

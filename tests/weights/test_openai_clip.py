@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from minivit import CheckpointError, Notice, load_model
+from minivit.preprocessing import Preprocessing
+from minivit.weights.sources.conventions import CLIP
 from minivit.weights.sources.openai_clip import OpenAIClip
 from tests.support import tiny_vit
 from tests.weights.files import timm_arrays
@@ -26,8 +28,9 @@ def loaded(folder, arrays, **options):
     return load_model(folder / "clip.npz", **{"gelu": "quick", "heads": 3, **options})
 
 
-def describe(folder, vision, **model):
-    content = {"model_cfg": {"vision_cfg": vision, **model}, "preprocess_cfg": {"mean": [0.1] * 3, "std": [0.2] * 3}}
+def describe(folder, vision, images=None, **model):
+    images = {"mean": [0.1] * 3, "std": [0.2] * 3} | (images or {})
+    content = {"model_cfg": {"vision_cfg": vision, **model}, "preprocess_cfg": images}
     (folder / "open_clip_config.json").write_text(json.dumps(content), encoding="utf-8")
 
 
@@ -114,6 +117,23 @@ def test_open_clips_other_ways_to_resize_and_another_projection_are_refused(tmp_
         loaded(tmp_path, clip_arrays()[1])
 
 
+@pytest.mark.parametrize(
+    ("images", "words"),
+    [
+        ({"mean": [2.0] * 3}, "mean must be a number for each channel"),
+        ({"std": 0.0}, "std must be a number for each channel"),
+        ({"interpolation": "cubic"}, "interpolation must be one of"),
+        ({"mean": "dark"}, "mean must be a list of numbers"),
+    ],
+)
+@pytest.mark.parametrize("trunk", [False, True])
+def test_a_preparation_that_makes_no_sense_names_the_file(tmp_path, images, words, trunk):
+    describe(tmp_path, {"timm_model_name": "test_vit"} if trunk else {"width": 12}, images=images)
+
+    with pytest.raises(CheckpointError, match=rf"open_clip_config\.json: {words}"):
+        loaded(tmp_path, trunk_arrays() if trunk else clip_arrays()[1])
+
+
 def test_a_clip_without_its_first_norm_is_refused(tmp_path):
     arrays = {name: array for name, array in clip_arrays()[1].items() if "ln_pre" not in name}
 
@@ -126,14 +146,90 @@ def test_a_clip_with_a_resnet_is_named(tmp_path):
         loaded(tmp_path, {"visual.conv1.weight": np.ones((8, 3, 3, 3)), "visual.layer1.0.conv1.weight": np.ones(1)})
 
 
+# -- an image network of timm --------------------------------------------------------------------
+
+
+def trunk_arrays(**changes):
+    """An OpenCLIP whose image network is timm's, of the sizes of its `test_vit`, with a projection beside it."""
+    arrays = timm_arrays(prefix="visual.trunk.", **{"dim": 64, "classes": 0} | changes)
+    arrays = {name: array for name, array in arrays.items() if ".head." not in name}
+    arrays |= {"visual.head.proj.weight": np.ones((7, 64), np.float32), "text.ln_final.weight": np.ones(8, np.float32)}
+    return arrays | {"logit_scale": np.ones((), np.float32)}
+
+
 @pytest.mark.filterwarnings("ignore::minivit.Notice")
 def test_open_clips_trunk_of_timm_is_read(tmp_path):
-    arrays = timm_arrays(prefix="visual.trunk.")
-    arrays = {name: array for name, array in arrays.items() if ".head." not in name}
-    arrays |= {"visual.head.proj.weight": np.ones((7, 8), np.float32), "text.ln_final.weight": np.ones(8, np.float32)}
-    arrays |= {"logit_scale": np.ones((), np.float32)}
+    arrays = trunk_arrays()
 
     ours = loaded(tmp_path, arrays, heads=1, gelu="erf")
 
     assert ours.config.num_classes == 0
     assert np.array_equal(ours.encoder_norm.weight.data, arrays["visual.trunk.norm.weight"])
+
+
+def test_open_clips_config_says_the_architecture_of_a_trunk_and_its_preparation(tmp_path):
+    vision = {"timm_model_name": "test_vit", "timm_pool": "token", "timm_proj": "linear", "image_size": [8, 8]}
+    describe(tmp_path, vision, {"interpolation": "bilinear", "resize_mode": "squash"}, embed_dim=7)
+    (tmp_path / "config.json").write_text('{"model_type": "clip"}', encoding="utf-8")  # transformers', of both networks
+    np.savez(tmp_path / "clip.npz", **trunk_arrays())
+
+    with pytest.warns(Notice) as said:
+        ours = load_model(tmp_path / "clip.npz", apply_stated_scaling=True)
+
+    c = ours.config
+    assert (c.heads, c.gelu, c.norm_eps, c.classifier, c.image_size) == (2, "erf", 1e-6, "token", 8)
+    assert ours.header["folded"] == {"mean": [0.1] * 3, "std": [0.2] * 3}
+    said_of_images = [str(each.message) for each in said if "each image" in str(each.message)]
+    assert [each.partition("each image is ")[2] for each in said_of_images] == [
+        "resized to 8 x 8 (bilinear), scaled by mean=0.1,0.1,0.1 and std=0.2,0.2,0.2, from open_clip_config.json "
+        "beside the file"
+    ]
+
+
+@pytest.mark.filterwarnings("ignore::minivit.Notice")
+@pytest.mark.parametrize(("pool", "classifier"), [(None, "gap"), ("avg", "gap"), ("", "token"), ("token", "token")])
+def test_what_open_clips_config_leaves_out_is_open_clips_default(tmp_path, pool, classifier):
+    vision = {"timm_model_name": "test_vit"} | ({} if pool is None else {"timm_pool": pool})
+    content = {"model_cfg": {"vision_cfg": vision}, "preprocess_cfg": {"interpolation": "random"}}
+    (tmp_path / "open_clip_config.json").write_text(json.dumps(content), encoding="utf-8")
+
+    ours = loaded(tmp_path, trunk_arrays(), heads=None, gelu=None)
+
+    assert ours.config.classifier == classifier
+    assert Preprocessing.from_json(ours.header["preprocessing"]) == CLIP
+
+
+@pytest.mark.parametrize(
+    ("vision", "words"),
+    [
+        (
+            {"timm_model_name": "vit_gigantic_patch14_clip_224"},
+            "dim = 64, but open_clip_config",
+        ),
+        (
+            {"timm_model_name": "vit_base_patch16_rope_224"},
+            "open_clip_config.json says that the model is timm's 'vit_b",
+        ),
+        ({"timm_model_name": "convnext_base"}, "'convnext_base', which is not a ViT"),
+        ({"timm_model_name": 7}, "timm_model_name must be a name"),
+        (
+            {"timm_model_name": "test_vit", "timm_pool": "rot_attn"},
+            "timm_pool 'rot_attn' is not one of token, avg, map",
+        ),
+        ({"timm_model_name": "test_vit", "image_size": 12}, "do not fit 12 x 12 pixels"),
+        ({"width": 64, "layers": 2}, "has no timm_model_name in vision_cfg, but the arrays are timm's"),
+    ],
+)
+def test_an_open_clips_config_that_does_not_fit_the_trunk_is_refused(tmp_path, vision, words):
+    describe(tmp_path, vision)
+
+    with pytest.raises(CheckpointError, match=words) as caught:
+        loaded(tmp_path, trunk_arrays(), heads=None, gelu=None)
+    assert len(str(caught.value).replace(str(tmp_path), "")) < 250
+
+
+def test_a_trunk_of_timm_in_the_config_of_openais_arrays_is_refused(tmp_path):
+    describe(tmp_path, {"timm_model_name": "test_vit"})
+
+    with pytest.raises(CheckpointError, match="network is timm's 'test_vit', but the arrays are OpenAI's"):
+        loaded(tmp_path, clip_arrays()[1])

@@ -19,9 +19,10 @@ from minivit.preprocessing import CLIP_MEAN, IMAGENET_MEAN, IMAGENET_STD, Prepro
 from minivit.training.batches import set_augmentation
 from minivit.training.options import AugmentOptions
 from minivit.weights import describe_weights, load_for_pixels
+from minivit.weights.images import ImageOptions
 from minivit.weights.options import crop_of
 from minivit.weights.sources.conventions import FACEBOOK, HUGGING_FACE, TIMM, torchvision_convention
-from tests.support import tiny_vit
+from tests.support import tiny_config, tiny_vit
 from tests.weights.files import hf_arrays, timm_arrays, write_safetensors
 
 SHORTEST = Preprocessing(resize="shortest", crop_share=0.875, interpolation="bicubic")
@@ -229,7 +230,8 @@ def test_what_timms_pretrained_cfg_says(tmp_path, said, expected):
     "said",
     [
         {"size": "large"}, {"size": {"shortest_edge": 8, "longest_edge": 9}}, {"size": {"height": 8}}, {"resample": 9},
-        {"resample": "bicubic"}, {"image_mean": [300.0], "image_std": [1.0]}, {"rescale_factor": 0, **IMAGENET},
+        {"resample": "bicubic"}, {"resample": 2.0}, {"resample": True},
+        {"image_mean": [300.0], "image_std": [1.0]}, {"rescale_factor": 0, **IMAGENET},
         {"crop_size": -1, "do_center_crop": True, "size": 8}, {"crop_pct": 0.9, "size": 8},
         {"image_processor_type": "MobileViTImageProcessor", "do_flip_channel_order": True},
         {"image_processor_type": "LevitImageProcessor", "size": {"shortest_edge": 8}},
@@ -291,20 +293,28 @@ def test_a_size_that_is_not_the_weights_is_said(tmp_path):
 
 def test_the_published_sizes_of_torchvision():
     def size_of(side, **sizes):
-        found = torchvision_convention(tiny_vit(image_size=side, **sizes).config)
+        found = torchvision_convention(tiny_config(image_size=side, **sizes))
         return found.resized_to(side, side)[0], found.interpolation
 
     assert size_of(224) == (256, "bilinear") and size_of(384, patch_size=32) == (384, "bicubic")
+    assert size_of(224, patch_size=14, dim=1280, depth=32, heads=16) == (224, "bicubic")  # ViT-H/14: SWAG's alone
     assert FACEBOOK.resized_to(224, 224) == (256, 256) and HUGGING_FACE["clip"].mean == CLIP_MEAN
 
 
 def test_a_crop_as_text():
     assert (crop_of("crop", "0.875"), crop_of("crop", "1.0"), crop_of("crop", "224")) == (0.875, 1.0, 224)
     assert crop_of("crop", "224x160") == (224, 160)
-    for wrong in ("0", "1.5", "-1", "a", "0.5x0.5", ""):
-        with pytest.raises(ConfigError, match="crop"):
-            value = crop_of("crop", wrong)
-            raise ConfigError(f"crop is {value}") if value == 0 else AssertionError(value)
+    for wrong in ("1.5", "-1", "a", "0.5x0.5", ""):
+        with pytest.raises(ConfigError, match="crop must be"):
+            crop_of("crop", wrong)
+
+
+@pytest.mark.parametrize(("text", "words"), [("0", r"crop must be pixels, or \(height, width\), not 0"),
+                                            ("0x8", "crop must be pixels"), ("0.0", "crop must be pixels, or a share"),
+                                            ("1.0", "resize in pixels settles the share")])  # fmt: skip
+def test_a_crop_of_nothing_is_refused_beside_the_resize(text, words):
+    with pytest.raises(ConfigError, match=words):
+        ImageOptions(resize=10, crop=crop_of("crop", text)).fields(tiny_config())
 
 
 # -- it travels ----------------------------------------------------------------------------------

@@ -180,6 +180,12 @@ def test_arithmetic_that_a_vit_here_lacks_is_refused_by_name(tmp_path, change):
         load_model(tmp_path)
 
 
+@pytest.mark.parametrize("place", [{"global_pool": "AVG"}, {"model_args": {"num_heads": 2, "global_pool": "AVG"}}])
+def test_a_pooling_in_capital_letters_counts(tmp_path, place):
+    folder(tmp_path, timm_arrays(), timm_config(**place))
+    assert load_model(tmp_path).config.classifier == "gap"
+
+
 def test_timms_names_of_plain_architectures_say_their_heads(tmp_path):
     folder(tmp_path, timm_arrays(dim=192), {"architecture": "vit_tiny_patch16_224.augreg_in21k_ft_in1k"})
 
@@ -253,6 +259,8 @@ def test_a_config_of_something_else_says_nothing(tmp_path):
         ({"cfg": {"mean": [0.5, 0.5]}}, "takes images of 3 channels, but config.json beside it has a mean of 2"),
         ({"cfg": {"std": [0.5] * 4}}, "takes images of 3 channels, but config.json beside it has a std of 4"),
         ({"cfg": {"crop_mode": "border"}}, "crop_mode 'border' adds a border"),
+        ({"global_pool": "avgmax"}, "global_pool 'avgmax' is not one of token, avg, map"),
+        ({"global_pool": "max"}, "global_pool 'max' is not one of token, avg, map"),
         ({"architecture": "resnet50"}, "timm's 'resnet50', which is not a ViT"),
         ({"architecture": "swin_tiny_patch4_window7_224"}, "which is not a ViT"),
         ({"architecture": None}, "architecture must be a name of one of timm's models, not null"),

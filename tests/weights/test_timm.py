@@ -1,13 +1,16 @@
 """timm's names in the spellings of DeiT, DINO, DINOv2 and MAE; what is asked for; what is written and what is not."""
 
 import json
+import math
 import re
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from minivit import CheckpointError, ConfigError, ResNet, ResNetConfig, ViT, cli, export_model, load_model, save_weights
+from minivit.preprocessing import Preprocessing
 from minivit.weights.sources.timm import Timm
 from minivit.weights.sources.timm_config import architecture_for, timm_config
 from minivit.weights.sources.timm_names import architecture_of
@@ -294,6 +297,42 @@ def test_the_architecture_is_one_that_timm_has(changes, name):
 
     assert architecture_for(config) == name
     assert architecture_of(name) or "distilled" in name
+
+
+@pytest.mark.parametrize("size", [(224, 224), (28, 28), (28, 52), (224, 168)], ids=str)
+def test_timm_resizes_to_the_same_number_of_pixels(size):
+    """timm's rule: the side divided by crop_pct, rounded down."""
+    height, width = size
+    model = tiny_vit(dtype=np.float32, image_size=size)
+    shares = [height / pixels for pixels in range(height, 3 * height)]
+    shares += [0.9, 0.95, 0.875, 1.0, 1.5, height / (height + 31) + 1e-10]
+
+    for share in shares:
+        images = Preprocessing(crop_share=share)
+        model.header = {"preprocessing": images.to_json()}
+        crop_pct = timm_config(model)["pretrained_cfg"]["crop_pct"]
+        assert (math.floor(height / crop_pct), math.floor(width / crop_pct)) == images.resized_to(height, width)
+        assert crop_pct == pytest.approx(share, rel=1e-8)
+        assert replace(images, crop_share=crop_pct).resized_to(height, width) == images.resized_to(height, width)
+
+
+@pytest.mark.parametrize(
+    ("size", "resize", "words"),
+    [
+        (8, "none", "leaves images unresized: config.json resizes them to cover 10 x 10 pixels"),
+        ((8, 12), "none", "leaves images unresized: config.json resizes them to cover 10 x 15 pixels"),
+        ((8, 12), "shortest", "resizes the shorter side for images of a rectangle: config.json resizes them to cover"),
+        (8, "shortest", None), ((8, 12), "cover", None), (8, "cover", None), ((8, 12), "exact", None),
+    ],
+)  # fmt: skip
+def test_a_way_to_resize_that_timm_lacks_is_said(tmp_path, size, resize, words):
+    model = tiny_vit(dtype=np.float32, gelu="erf", image_size=size)
+    model.header = {"preprocessing": Preprocessing(resize=resize, crop_share=0.8).to_json()}
+
+    notices, _ = said(lambda: export_model(model, tmp_path / "folder", "timm"))
+
+    assert len(notices) == (words is not None)
+    assert all(each.startswith("timm has no transform that ") and words in each for each in notices)
 
 
 def test_an_exported_folder_says_how_images_are_prepared_and_what_classes_are_called(tmp_path, monkeypatch, capsys):

@@ -5,6 +5,7 @@ import io
 import json
 import os
 import pickle
+import re
 import struct
 import zipfile
 
@@ -298,40 +299,43 @@ def array_file(description):
     return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(text)) + text + bytes(64)
 
 
-ARCHIVES = {
-    "a zip of text": lambda: with_member("readme.txt", "hello"),
-    "a zip of compressed text": lambda: with_member("readme.txt", "hello" * 100, zipfile.ZIP_DEFLATED),
-    "no array header": lambda: with_member("model/cls.npy", b"\x93NUMPY\x01\x00"),
-    "an array header that is not Python": lambda: with_member("a.npy", array_file("{'descr': ")),
-    "an open bracket": lambda: with_member("a.npy", array_file("{'descr': '<f4', 'shape': (3, ")),
-    "bad indentation": lambda: with_member("a.npy", array_file("  x\n y")),
-    "an unknown type": lambda: with_member(
-        "a.npy", array_file("{'descr': '<q9', 'fortran_order': False, 'shape': (1,)}")
-    ),
-    "an array larger than any memory": lambda: with_member(
-        "a.npy", array_file(f"{{'descr': '<f4', 'fortran_order': False, 'shape': ({10**14},)}}")
-    ),
-    "an array larger than any address": lambda: with_member(
-        "a.npy", array_file(f"{{'descr': '<f4', 'fortran_order': False, 'shape': ({10**30},)}}")
-    ),
-    "an array that is longer than it says": lambda: with_member(
-        "a.npy", array_file("{'descr': '<f4', 'fortran_order': False, 'shape': (3,)}")
-    ),
-    "an array packed as NumPy never does": lambda: with_member(
-        "a.npy", array_file("{'descr': '<f4', 'fortran_order': False, 'shape': (16,)}"), zipfile.ZIP_LZMA
-    ),
-    "a negative length": lambda: with_member(
-        "a.npy", array_file("{'descr': '<f4', 'fortran_order': False, 'shape': (-3,)}")
-    ),
-    "integers of an older Python": lambda: with_member(
-        "a.npy", array_file("{'descr': '<f4', 'fortran_order': False, 'shape': (3L,)}")
-    ),
-}
+def float_array(shape):
+    """A .npy file that says so many floats, and has 16."""
+    return array_file(f"{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}}}")
 
 
-@pytest.mark.parametrize("kind", ARCHIVES)
-def test_an_archive_with_strange_members_is_refused(tmp_path, kind):
-    refused(tmp_path / "strange.npz", ARCHIVES[kind]())
+# A member in a file of ours that is whole but for it: its name, its bytes, how it is packed, and the reason.
+OTHER_LENGTH = "'model/cls.npy' is an array of shape .* by its header, but has another number of bytes"
+STRANGE_MEMBERS = {
+    "text": ("readme.txt", b"hello", zipfile.ZIP_STORED, "'readme.txt' is not an array"),
+    "compressed text": ("readme.txt", b"hello" * 100, zipfile.ZIP_DEFLATED, "'readme.txt' is not an array"),
+    "no array header": ("model/cls.npy", b"\x93NUMPY\x01\x00", zipfile.ZIP_STORED, "is damaged: EOF"),
+    "a header that is not Python": ("model/cls.npy", array_file("{'descr': "), zipfile.ZIP_STORED, "is damaged"),
+    "an open bracket": (
+        "model/cls.npy", array_file("{'descr': '<f4', 'shape': (3, "), zipfile.ZIP_STORED, "is damaged"),
+    "bad indentation": ("model/cls.npy", array_file("  x\n y"), zipfile.ZIP_STORED, "is damaged"),
+    "an unknown type": (
+        "model/cls.npy", array_file("{'descr': '<q9', 'fortran_order': False, 'shape': (1,)}"), zipfile.ZIP_STORED,
+        "is damaged: descr is not a valid dtype descriptor"),
+    "larger than any memory": ("model/cls.npy", float_array((10**14,)), zipfile.ZIP_STORED, OTHER_LENGTH),
+    "larger than any address": ("model/cls.npy", float_array((10**30,)), zipfile.ZIP_STORED, OTHER_LENGTH),
+    "longer than it says": ("model/cls.npy", float_array((3,)), zipfile.ZIP_STORED, OTHER_LENGTH),
+    "integers of an older Python": ("model/cls.npy", float_array("(3L,)"), zipfile.ZIP_STORED, OTHER_LENGTH),
+    "packed as NumPy never does": (
+        "model/cls.npy", float_array((16,)), zipfile.ZIP_LZMA, "'model/cls.npy' is compressed in a way that NumPy"),
+    "a negative length": ("model/cls.npy", float_array((-3,)), zipfile.ZIP_STORED, "has a negative length"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", STRANGE_MEMBERS)
+def test_a_strange_member_of_a_good_file_is_refused_for_what_it_is(tmp_path, kind):
+    name, content, method, words = STRANGE_MEMBERS[kind]
+    arrays = {"minivit": header(), **weights()}
+    good = npz_bytes(**{array: value for array, value in arrays.items() if f"{array}.npy" != name})
+
+    message = refused(tmp_path / "strange.npz", with_member(name, content, method, into=good))
+
+    assert re.search(words, message) and "fit this model" not in message
 
 
 # The same in a file that is ours and whole but for this one array, so that nothing else can be the reason.
@@ -351,6 +355,36 @@ def test_one_strange_array_among_good_ones_is_refused(tmp_path, kind):
     message = refused(path, with_member("model/cls.npy", STRANGE_ARRAYS[kind], into=npz_bytes(**good)))
 
     assert ("another number of bytes" in message) == (kind != "of text")  # told before memory is asked for
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+def test_a_member_that_claims_more_bytes_than_it_has_is_refused(tmp_path, method):
+    """The array's header and the archive's directory agree, on 400 MB in a file of some kilobytes."""
+    good = {"minivit": header(), **{name: array for name, array in weights().items() if name != "model/cls"}}
+    lie = array_file(f"{{'descr': '<f4', 'fortran_order': False, 'shape': (1, 1, {10**8})}}")
+    content = bytearray(with_member("model/cls.npy", lie, method, into=npz_bytes(**good)))
+    place = content.rfind(b"PK\x01\x02")  # the last entry of the directory; its bytes unpacked are at 24
+    content[place + 24 : place + 28] = struct.pack("<I", len(lie) - 64 + 4 * 10**8)
+
+    assert "its entry 'model/cls.npy' claims more bytes than it has" in refused(tmp_path / "lie.npz", bytes(content))
+
+
+def test_members_inside_of_each_other_are_refused(tmp_path):
+    """The bytes of the first array are the whole record of a second one: the two together claim more than the file."""
+    inner, inside = io.BytesIO(), io.BytesIO()
+    np.save(inside, np.zeros(1000))
+    with zipfile.ZipFile(inner, "w") as archive:
+        archive.writestr("b.npy", inside.getvalue())
+        (second,) = archive.infolist()
+    record = np.frombuffer(inner.getvalue()[: 30 + len("b.npy") + second.file_size], np.uint8)
+    outer, around = io.BytesIO(), io.BytesIO()
+    np.save(around, record)
+    with zipfile.ZipFile(outer, "w") as archive:
+        archive.writestr("a.npy", around.getvalue())
+        second.header_offset = 30 + len("a.npy") + len(around.getvalue()) - len(record)
+        archive.filelist.append(second)
+
+    assert "its entries are longer than the file" in refused(tmp_path / "nested.npz", outer.getvalue())
 
 
 @pytest.mark.parametrize("method", [zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2])
@@ -374,6 +408,29 @@ def test_an_encrypted_archive_is_refused(tmp_path):
             place = content.find(signature, place + 1)
 
     refused(tmp_path / "locked.npz", bytes(content))
+
+
+LAYOUTS = {"minivit": "head.bias holds", "google": "head/bias holds", "timm": "head.bias holds"}
+
+
+@suffixes
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("number", [1e39, -1e300])
+def test_numbers_that_become_infinite_in_the_models_type_are_refused_by_name(tmp_path, layout, suffix, number):
+    model = tiny_vit(gelu="erf", dtype=np.float64)
+    model.head.bias.data[1] = 3e38  # the largest of float32 is 3.4e38
+    path = tmp_path / f"large{suffix}"
+    save_weights(model, path, layout=layout)
+    assert load_model(path, heads=3).head.bias.data[1] == np.float32(3e38)
+
+    model.head.bias.data[1] = number
+    save_weights(model, path, layout=layout)
+
+    with pytest.raises(CheckpointError) as caught:
+        load_model(path, heads=3)
+    message = str(caught.value)
+    assert f"{LAYOUTS[layout]} {abs(number):.3g}, which is infinite in float32: use weights" in message
+    assert len(message.replace(str(tmp_path), "")) < 200
 
 
 def safetensors_file(tensors, metadata=None):

@@ -9,6 +9,7 @@ from ...models.classifier import Classifier
 from ...models.configs import ResNetConfig
 from ...preprocessing import preprocessing_in
 from ...utils.text import printable
+from ..sources.sidecar import fitting_classes
 
 SHOWN_CLASSES = 100  # a card with more is no longer read
 
@@ -94,8 +95,8 @@ def _accuracy(header: Any) -> str:
 
 
 def _classes(model: Classifier) -> str:
-    names = model.header.get("classes") or []
-    if not model.config.num_classes or not names:
+    names = fitting_classes(model.header, model.config.num_classes)
+    if not names:
         return ""
     shown = ", ".join(cell(name) for name in names[:SHOWN_CLASSES])
     rest = len(names) - SHOWN_CLASSES

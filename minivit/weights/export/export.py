@@ -9,6 +9,7 @@ import numpy as np
 
 from ...errors import DTypeError, ShapeError
 from ...models.classifier import Classifier
+from ...utils.notices import notice
 from ..load import load_model
 from .target import Advance, Exported, ExportOptions
 
@@ -73,6 +74,11 @@ def export_model(
     target, path = target_with_name(to), Path(path)
     target.check(path, asked.given())
     loaded: Classifier = model if isinstance(model, Classifier) else load_model(model, apply_stated_scaling=True)
+    names, num_classes = loaded.header.get("classes"), loaded.config.num_classes
+    if names and num_classes and len(names) != num_classes:
+        notice(
+            f"the model's header names {len(names):,} classes, but its head has {num_classes:,}: no name is exported"
+        )
     if images is not None:
         _check_images(images, loaded.config.image_shape)
     with loaded.evaluating():

@@ -9,10 +9,10 @@ from ...models.classifier import Classifier
 from ...preprocessing import Preprocessing, preprocessing_in
 from ...utils.files import whole_folder, write_json, write_text
 from ...utils.notices import notice
-from ..save import save_weights
 from ..sources.huggingface_written import config_json, transformers_class_of
 from ..sources.processors import PILLOW_FILTERS
-from ..sources.sidecar import CONFIG, PREPROCESSOR
+from ..sources.registry import source_with_layout
+from ..sources.sidecar import CONFIG, PREPROCESSOR, fitting_classes
 from ..sources.timm_config import for_each_channel
 from .card import model_card
 from .target import Exported, ExportOptions, Target
@@ -36,8 +36,9 @@ class HuggingFaceFolder(Target):
         """Write the folder, completely or not at all."""
         written = transformers_class_of(model.config)
         with whole_folder(path) as part:
-            save_weights(model, part / "model.safetensors", self.name)
-            write_json(part / CONFIG, config_json(model.config, model.header.get("classes")))  # type: ignore[arg-type]
+            source_with_layout(self.name).write(model, part / "model.safetensors", None)
+            names = fitting_classes(model.header, model.config.num_classes)
+            write_json(part / CONFIG, config_json(model.config, names))  # type: ignore[arg-type]
             write_json(part / PREPROCESSOR, preprocessor_json(preprocessing_in(model.header), model.config.image_shape))
             usage = USAGE if model.config.num_classes else ""
             card = model_card(

@@ -24,6 +24,7 @@ from ...models.vit import ViT
 from ...preprocessing import Preprocessing, preprocessing_in
 from ...utils.files import atomic_file
 from ...utils.text import printable
+from ..sources.sidecar import fitting_classes
 from .convolutional import add_resnet
 from .graph import IR_VERSION, OPSET, Graph, Value
 from .quantise import compared, quantised
@@ -185,7 +186,7 @@ def metadata(model: Classifier, with_preprocessing: bool) -> dict[str, str]:
 
     Returns:
         `input`, a sentence; `config`, the model's options; `preprocessing`, how images are resized, cropped and scaled;
-        `classes`, their names, if the header has them.
+        `classes`, their names, if the header has as many as the head.
     """
     height, width, channels = model.config.image_shape
     preprocessing = preprocessing_in(model.header)
@@ -196,8 +197,8 @@ def metadata(model: Classifier, with_preprocessing: bool) -> dict[str, str]:
         mean, std = (",".join(f"{value:g}" for value in values) for values in (preprocessing.mean, preprocessing.std))
         what = f"{INPUT}: float32 {shape}; (pixels / 255 - mean) / std with mean={mean} std={std}"
     said: dict[str, Any] = {"config": asdict(model.config), "preprocessing": preprocessing.to_json()}
-    if (classes := model.header.get("classes")) and model.config.num_classes:
-        said["classes"] = list(classes)
+    if classes := fitting_classes(model.header, model.config.num_classes):
+        said["classes"] = classes
     return {"input": what, **{name: json.dumps(value, ensure_ascii=False) for name, value in said.items()}}
 
 

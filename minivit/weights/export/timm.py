@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ...models.classifier import Classifier
 from ...utils.files import whole_folder, write_json, write_text
-from ..save import save_weights
+from ..sources.registry import source_with_layout
 from ..sources.sidecar import CONFIG
 from ..sources.timm_config import check_timm_has, timm_config
 from .card import model_card
@@ -38,7 +38,7 @@ class TimmFolder(Target):
             model, path.name, usage=usage, library="timm", command=options.command, licence=options.licence
         )
         with whole_folder(path) as part:
-            save_weights(model, part / "model.safetensors", "timm")
+            source_with_layout(self.name).write(model, part / "model.safetensors", None)
             write_text(part / "README.md", card)
             write_json(part / CONFIG, content)
         return [Exported(path)]

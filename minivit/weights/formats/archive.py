@@ -19,6 +19,7 @@ from .arrays import (
     Archive,
     Arrays,
     Shapes,
+    converted,
     plain,
     read_checked,
     readers_errors,
@@ -33,8 +34,8 @@ from .safetensors import open_safetensors, write_safetensors
 from .shards import INDEX_SUFFIX, open_shards
 
 __all__ = [
-    "INDEX_SUFFIX", "READ_SUFFIXES", "SUFFIXES", "Archive", "Arrays", "Shapes", "open_archive", "plain", "read_checked",
-    "refuse_non_finite", "refuse_other_types", "sha256", "write_archive",
+    "INDEX_SUFFIX", "READ_SUFFIXES", "SUFFIXES", "Archive", "Arrays", "Shapes", "converted", "open_archive", "plain",
+    "read_checked", "refuse_non_finite", "refuse_other_types", "sha256", "write_archive",
 ]  # fmt: skip
 
 # The suffixes of files that are written.

@@ -150,6 +150,27 @@ def refuse_non_finite(array: np.ndarray, what: str) -> None:
         raise CheckpointError(f"{what} holds {bad:,} numbers that are nan or infinite: use weights without them")
 
 
+def converted(array: np.ndarray, dtype: np.dtype, what: str) -> np.ndarray:
+    """Return an array of finite numbers in the type of a parameter; the array itself if it has that type.
+
+    Args:
+        array: floats.
+        dtype: the parameter's.
+        what: what the message of an error begins with.
+
+    Raises:
+        CheckpointError: if a number becomes infinite in that type.
+    """
+    if array.dtype.itemsize <= dtype.itemsize:
+        return array.astype(dtype, copy=False)
+    with np.errstate(over="ignore"):
+        narrow = array.astype(dtype)
+    if not np.isfinite(narrow).all():
+        most = float(np.abs(array).max())
+        raise CheckpointError(f"{what} holds {most:.3g}, which is infinite in {dtype}: use weights that fit into it")
+    return narrow
+
+
 def _dot_is_finite(array: np.ndarray) -> bool:
     """Return whether the sum of squares is finite; BLAS finds that in a quarter of the time of `isfinite`.
 

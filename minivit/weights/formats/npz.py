@@ -15,9 +15,7 @@ import numpy as np
 
 from ...utils.text import quoted
 from .arrays import Archive, bytes_of, from_file, numbers, readers_errors
-
-# What NumPy writes. Deflate shrinks a thousandfold at most; other methods would let a small file unpack without end.
-METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+from .zips import METHODS, check_lengths, is_stored
 
 
 @dataclass(frozen=True)
@@ -36,6 +34,12 @@ def open_npz(path: Path, file: IO[bytes]) -> Archive:
     if not zipfile.is_zipfile(file):
         raise ValueError("it is not a complete .npz archive")
     archive = zipfile.ZipFile(file)
+    for info in archive.infolist():
+        if not info.filename.endswith(".npy"):
+            raise ValueError(f"{quoted(info.filename)} is not an array")
+        if info.compress_type not in METHODS:
+            raise ValueError(f"{quoted(info.filename)} is compressed in a way that NumPy does not write")
+    check_lengths(archive.infolist(), path.stat().st_size)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # NumPy warns of headers that its older versions wrote
         members = {info.filename.removesuffix(".npy"): _member(archive, info) for info in archive.infolist()}
@@ -46,7 +50,7 @@ def open_npz(path: Path, file: IO[bytes]) -> Archive:
     def read(name: str, checks: bool = True) -> np.ndarray:
         with readers_errors(path):
             m = members[name]
-            plain_rows = m.info.compress_type == zipfile.ZIP_STORED and m.dtype.kind in "fiub" and not m.columns_first
+            plain_rows = is_stored(m.info) and m.dtype.kind in "fiub" and not m.columns_first
             array = _stored(file, m, checks) if plain_rows else _packed(archive, m)
         return numbers(array.view("<u2") if types[name] == "bfloat16" else array, types[name], path, name)
 
@@ -82,10 +86,6 @@ def _is_bfloat16(dtype: np.dtype) -> bool:
 def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> _Member:
     """Return a member's header, after comparing its size in bytes with the archive's entry."""
     name = quoted(info.filename)
-    if not info.filename.endswith(".npy"):
-        raise ValueError(f"{name} is not an array")
-    if info.compress_type not in METHODS:
-        raise ValueError(f"{name} is compressed in a way that NumPy does not write")
     with archive.open(info) as file:
         version = np.lib.format.read_magic(file)
         if version not in ((1, 0), (2, 0)):

@@ -29,6 +29,7 @@ from ...utils.notices import notice
 from ...utils.text import listed, printable, quoted
 from .arrays import Archive, numbers, of_unknown_type, readers_errors
 from .pickles import MOST_BYTES, Global, Machine, Placeholder, Refused, Table, UnknownGlobal
+from .zips import METHODS, check_lengths, is_stored
 
 KIND = ".pth"
 SAVE = 'torch.save(model.state_dict(), "weights.pth")'
@@ -61,7 +62,6 @@ LONGEST_NAME, LONGEST_NAMES = 1000, 2**24  # characters of a name, and of all na
 MOST_OTHERS = 1000  # values in the place of arrays that are looked at
 MOST_VIEWS = 16  # numbers of all tensors, for each number of the storages
 FREE_VIEWS = 2**20  # numbers of tensors beyond that, for small masks that are expanded
-SHRINKS_AT_MOST = 1032  # the most that deflate does
 BLOCK = 2**20  # bytes
 
 LEGACY_VERSION = 1001
@@ -564,13 +564,13 @@ def open_pytorch_zip(path: Path, file: IO[bytes]) -> Archive:
             'state_dict(), "weights.pth")'
         )
     for info in entries.values():
-        _check_entry(info)
+        if info.compress_type not in METHODS or info.flag_bits & 1:
+            raise ValueError(f"its entry {quoted(info.filename)} is packed in a way that PyTorch does not write")
+    check_lengths(entries.values(), path.stat().st_size)
     has_checksums = any(info.CRC for info in entries.values())
     if not has_checksums:  # torch.serialization.set_crc32_options(False) leaves them 0
         for info in entries.values():
             info.CRC = None  # type: ignore[assignment]  # so that `zipfile` compares none
-    if sum(info.file_size for info in entries.values() if _is_stored(info)) > path.stat().st_size:
-        raise ValueError("its entries are longer than the file")
     order = archive.read(f"{top}byteorder") if _has(entries, f"{top}byteorder", 16) else b"little"
     if order not in (b"little", b"big"):
         raise ValueError("its byte order is unknown")
@@ -595,7 +595,7 @@ def open_pytorch_zip(path: Path, file: IO[bytes]) -> Archive:
         is_whole = count == info.file_size
         if checks and not is_whole:
             _check_crc(archive, info)
-        data = _stored(file, info, first, count) if _is_stored(info) else _packed(archive, info, first, count)
+        data = _stored(file, info, first, count) if is_stored(info) else _packed(archive, info, first, count)
         if checks and is_whole and zlib.crc32(data.data) != info.CRC:
             raise ValueError(f"the checksum of {quoted(info.filename)} does not match its content")
         checked.update([key] if checks else [])
@@ -606,19 +606,6 @@ def open_pytorch_zip(path: Path, file: IO[bytes]) -> Archive:
 
 def _has(entries: dict[str, zipfile.ZipInfo], name: str, longest: int) -> bool:
     return name in entries and entries[name].file_size <= longest
-
-
-def _is_stored(info: zipfile.ZipInfo) -> bool:
-    return info.compress_type == zipfile.ZIP_STORED
-
-
-def _check_entry(info: zipfile.ZipInfo) -> None:
-    """Raise ValueError for an entry that PyTorch does not write, or that claims to be longer than it can be."""
-    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) or info.flag_bits & 1:
-        raise ValueError(f"its entry {quoted(info.filename)} is packed in a way that PyTorch does not write")
-    longest = info.compress_size if _is_stored(info) else SHRINKS_AT_MOST * info.compress_size
-    if info.file_size > longest:
-        raise ValueError(f"its entry {quoted(info.filename)} claims more bytes than it has")
 
 
 def _stored(file: IO[bytes], info: zipfile.ZipInfo, first: int, count: int) -> np.ndarray:
@@ -771,7 +758,8 @@ def _archive(
         if isinstance(leaf, Unreadable):
             raise CheckpointError(f"{printable(path)}: {quoted(name)} is {leaf.kind}: {leaf.remedy}")
         if isinstance(leaf, NumPyArray):
-            return leaf.array()
+            with readers_errors(path):
+                return leaf.array()
         if leaf.type_name in OTHER_TYPES:
             raise CheckpointError(of_unknown_type(path, name, f"{leaf.type_name} values"))
         with readers_errors(path):

@@ -17,7 +17,6 @@ FACEBOOK = Preprocessing(IMAGENET_MEAN, IMAGENET_STD, "shortest", CROP_OF_IMAGEN
 
 # timm's ViTs without another setting; its DeiTs have ImageNet's mean and standard deviation.
 TIMM = Preprocessing(resize="cover", crop_share=0.9, interpolation="bicubic")
-TIMM_DEIT = Preprocessing(IMAGENET_MEAN, IMAGENET_STD, "cover", 0.9, "bicubic")
 
 CLIP = Preprocessing(CLIP_MEAN, CLIP_STD, "shortest", interpolation="bicubic")  # arXiv 2103.00020
 SIGLIP = Preprocessing()  # arXiv 2303.15343, in big_vision
@@ -45,13 +44,29 @@ def torchvision_convention(config: AnyConfig) -> Preprocessing:
     """Return the transforms of torchvision's published `vit_*` weights of this size.
 
     Those trained on ImageNet alone (224 pixels) are resized bilinearly to 256, or 242 for ViT-L/16, and cropped; those
-    fine-tuned after SWAG (arXiv 2201.08371; 384 pixels and more) are resized bicubically to their size.
+    pre-trained by SWAG (arXiv 2201.08371) are resized bicubically to their size. These are all weights of more than 224
+    pixels, and ViT-H/14's; ViT-B/16 and ViT-L/16 have both kinds at 224 pixels: see `swag_at_224`.
 
     Args:
         config: the model's configuration.
     """
-    size = min(config.image_shape[:2])
-    if size > 224:
+    if min(config.image_shape[:2]) > 224 or _published_size(config) == "H/14":
         return Preprocessing(IMAGENET_MEAN, IMAGENET_STD, "shortest", interpolation="bicubic")
-    is_large = isinstance(config, ViTConfig) and (config.dim, config.depth, config.patch_size) == (1024, 24, 16)
-    return Preprocessing(IMAGENET_MEAN, IMAGENET_STD, "shortest", 224 / 242 if is_large else CROP_OF_IMAGENET)
+    share = 224 / 242 if _published_size(config) == "L/16" else CROP_OF_IMAGENET
+    return Preprocessing(IMAGENET_MEAN, IMAGENET_STD, "shortest", share)
+
+
+def swag_at_224(config: AnyConfig) -> str:
+    """Return what other weights of torchvision with the same arrays need, "" if there are none.
+
+    Args:
+        config: the model's configuration.
+    """
+    has_both = _published_size(config) in ("B/16", "L/16") and config.image_shape[:2] == (224, 224)
+    return '; IMAGENET1K_SWAG_LINEAR_V1 needs resize=224 resampling="bicubic"' if has_both else ""
+
+
+def _published_size(config: AnyConfig) -> str:
+    """Return which of the ViTs with weights of SWAG in torchvision a model is, "" for another one."""
+    sizes = {(768, 12, 16): "B/16", (1024, 24, 16): "L/16", (1280, 32, 14): "H/14"}
+    return sizes.get((config.dim, config.depth, config.patch_size), "") if isinstance(config, ViTConfig) else ""

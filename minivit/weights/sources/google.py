@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Container, Iterator
-from pathlib import Path
 from typing import Any
 
 from ...errors import CheckpointError, ConfigError
@@ -25,7 +24,7 @@ from .sizes import (
     width_of,
 )
 from .slots import ANY_VALUE, Slot, SlotSource, refuse_other_parts, say_other_arithmetic, say_other_scaling
-from .source import Header, Hints
+from .source import Hints
 from .stacked import unstacked
 
 POSITIONS = "Transformer/posembed_input/pos_embedding"
@@ -172,11 +171,10 @@ class Google(SlotSource):
             return {f"resnet/{name}": array for name, array in BiT().arrays_of(model).items()}
         return super().arrays_of(model)
 
-    def write(self, model: Classifier, path: str | Path, header: Header | None) -> None:
-        """Write a model's arrays, with a notice if readers of the file would compute other logits."""
+    def say_what_is_lost(self, model: Classifier) -> None:
+        """Give a notice if readers of the file would compute other logits."""
         say_other_arithmetic(model.config, self.name, "tanh", 1e-6)
         say_other_scaling(model.header, self.name, Preprocessing())
-        super().write(model, path, header)
 
 
 def google_state(model: Classifier) -> Arrays:

@@ -35,7 +35,15 @@ from .sizes import (
     shortest_size,
     width_of,
 )
-from .slots import CONVOLUTION_AXES, Slot, SlotSource, head_slots, linear_slots, norm_slots
+from .slots import (
+    CONVOLUTION_AXES,
+    Slot,
+    SlotSource,
+    head_slots,
+    linear_slots,
+    norm_slots,
+    say_other_scaling,
+)
 from .source import Description, Header, Hints
 
 PATCHES = "embeddings.patch_embeddings.projection"
@@ -226,6 +234,10 @@ class HuggingFace(SlotSource):
     def check_writable(self, config: AnyConfig) -> None:
         """Raise ConfigError if no class of transformers computes what the model does."""
         transformers_class_of(config)
+
+    def say_what_is_lost(self, model: Classifier) -> None:
+        """Give a notice if transformers would scale pixels otherwise: a preprocessor_config.json says how, no array."""
+        say_other_scaling(model.header, self.name, HUGGING_FACE[transformers_class_of(model.config).model_type])
 
     def write(self, model: Classifier, path: str | Path, header: Header | None) -> None:
         """Write a model's arrays with the names that transformers gives them, and what it asks of a file besides."""

@@ -26,6 +26,7 @@ from ...utils.text import listed, printable, quoted
 from ..formats.archive import (
     Archive,
     Arrays,
+    converted,
     open_archive,
     plain,
     read_checked,
@@ -84,7 +85,7 @@ class Minivit(Source):
         for name, parameter in parameters.items():
             array = arrays[names[name]]
             refuse_other_types(array, f"{path}: {name}")
-            parameter.data = np.ascontiguousarray(array, parameter.dtype)
+            parameter.data = np.ascontiguousarray(converted(array, parameter.dtype, f"{path}: {name}"))
 
     def write(self, model: Classifier, path: str | Path, header: Header | None) -> None:
         """Write a model's arrays and its header; the header of the file that it was loaded from is kept."""

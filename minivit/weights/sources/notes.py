@@ -13,17 +13,17 @@ from typing import Any
 
 from ...errors import CheckpointError
 from ...models.classifier import Classifier
-from ...models.configs import ViTConfig
-from ...preprocessing import preprocessing_in
+from ...models.configs import AnyConfig, ViTConfig
+from ...preprocessing import Preprocessing, joined, preprocessing_in
 from ...utils.notices import notice
 from ...utils.text import printable, quoted
 from ..formats.archive import Archive
+from ..options import POOLS
 from .minivit import check_fields
 from .sidecar import JsonObject, Sidecar, class_names
 from .source import Header
 
 NOTE = "minivit_note"  # its name in the metadata
-OF_IMAGES = ("preprocessing", "folded")  # fields that are a part of a model's header
 
 
 def note_of(model: Classifier) -> dict[str, str]:
@@ -59,20 +59,27 @@ def with_note(sidecar: Sidecar, archive: Archive) -> Sidecar:
         "classifier": note.word("classifier"),
         "classes": class_names(note.content.get("classes")),
     }
-    return replace(sidecar, **{name: value for name, value in said.items() if getattr(sidecar, name) is None})
+    found = {name: value for name, value in said.items() if getattr(sidecar, name) is None}
+    if sidecar.preprocessing and "preprocessing" in note:
+        noted = replace(preprocessing_in(note.content), image_size=None)  # only those files say a size to follow
+        found["preprocessing"] = {**vars(noted), **sidecar.preprocessing}
+    return replace(sidecar, **found)
 
 
 def images_in_note(archive: Archive, sidecar: Sidecar) -> Header:
     """Return the fields of a model's header that a file's note says of how images are prepared.
+
+    A mean and a standard deviation that are a part of the weights stay so, whatever the files beside the weights say.
 
     Args:
         archive: the weights file.
         sidecar: what the files beside it say, which counts first.
     """
     note = _note_in(archive)
-    if note is None or sidecar.preprocessing:
+    if note is None:
         return {}
-    return {name: note.content[name] for name in OF_IMAGES if name in note}
+    names = ("folded",) if sidecar.preprocessing else ("preprocessing", "folded")
+    return {name: note.content[name] for name in names if name in note}
 
 
 def _note_in(archive: Archive) -> JsonObject | None:
@@ -89,28 +96,104 @@ def _note_in(archive: Archive) -> JsonObject | None:
     return JsonObject(archive.path, content)
 
 
-def say_what_is_not_noted(model: Classifier, path: str | Path, layout: str, shows_heads: bool) -> None:
-    """Give a notice of what a file without a note does not say, and what to give when minivit reads it.
+def say_what_is_not_noted(
+    model: Classifier,
+    path: str | Path,
+    layout: str,
+    shows_heads: bool,
+    as_read: AnyConfig | None,
+    convention: Preprocessing,
+) -> None:
+    """Give notices of what a file without a note does not say, and what to give when minivit reads it.
 
     Args:
         model: what was written.
         path: the file.
         layout: whose layout it is.
         shows_heads: whether the arrays show the number of heads.
+        as_read: what minivit takes its arrays for, if heads and image size are given; None if it asks for more.
+        convention: how minivit then prepares images.
     """
     config = model.config
-    lost, options = [], []
+    lost: dict[str, str] = {}  # what, and the option that says it
     if isinstance(config, ViTConfig):
         height, width, _ = config.image_shape
         exact = tuple(side * config.patch_size for side in config.grid)
         if config.positions != "learned" or height != width or (config.backbone is None and exact != (height, width)):
-            lost.append("image size")
-            options.append(f"--image-size {height}" + (f"x{width}" if width != height else ""))
-        if not shows_heads and config.depth:
-            lost.append("heads")
-            options.append(f"--heads {config.heads}")
+            lost["image size"] = f"--image-size {height}" + (f"x{width}" if width != height else "")
+        lost |= {"heads": f"--heads {config.heads}"} if config.depth and not shows_heads else {}
+        lost |= _arithmetic_not_shown(config, as_read)
     if model.header.get("classes"):
-        lost.append("names of classes")
+        lost["names of classes"] = ""
+    start = f"{printable(path)} in {layout}'s layout does not say"
     if lost:
-        give = f": when minivit reads it, give {' '.join(options)}" if options else ""
-        notice(f"{printable(path)} in {layout}'s layout does not say this model's {' and '.join(lost)}{give}")
+        *words, last = lost
+        given = " ".join(filter(None, lost.values()))
+        give = f": to read it again, give {given}" if given else ""
+        notice(f"{start} this model's {', '.join(words) + ' and ' if words else ''}{last}{give}")
+    height, width, _ = config.image_shape
+    ours = preprocessing_in(model.header)
+    if options := _options_of_images(ours, convention, (height, width)):
+        notice(f"{start} how images are prepared: to read it again, give {' '.join(options)}")
+    elif options is None:
+        resized, _, _ = ours.described(height, width).partition(", scaled")
+        notice(f"{start} that images are {resized}, and no option does: save it as .safetensors, which notes it")
+
+
+def uses_gelu(config: ViTConfig) -> bool:
+    """Return whether a model has an MLP with `config.gelu`: the gate of a SwiGLU is another activation."""
+    return config.classifier == "map" or (config.depth > 0 and not config.gated_mlp)
+
+
+def _arithmetic_not_shown(config: ViTConfig, as_read: AnyConfig | None) -> dict[str, str]:
+    """Return what minivit would take otherwise than the model has it, and the option that says it.
+
+    Args:
+        config: the model's.
+        as_read: as `say_what_is_not_noted` takes it.
+    """
+    pool = next((word for word, classifier in POOLS.items() if classifier == config.classifier), config.classifier)
+    shown = {
+        "gelu": ("activation", f"--gelu {config.gelu}", uses_gelu(config)),
+        "norm_eps": ("epsilon", f"--eps {config.norm_eps:g}", True),
+        "classifier": ("pooling", f"--pool {pool}", True),
+    }
+    return {
+        word: option
+        for name, (word, option, counts) in shown.items()
+        if counts and getattr(as_read, name, None) != getattr(config, name)
+    }
+
+
+def _options_of_images(ours: Preprocessing, theirs: Preprocessing, image_size: tuple[int, int]) -> list[str] | None:
+    """Return the options that say how images are prepared; None if no option says how they are resized.
+
+    Args:
+        ours: how they are prepared.
+        theirs: how they are prepared without an option.
+        image_size: the model's (height, width).
+    """
+    options = []
+    scaling, usual = [{"mean": _of_channels(each.mean), "std": _of_channels(each.std)} for each in (ours, theirs)]
+    if scaling != usual:
+        options += [f"--{name} {joined(values)}" for name, values in scaling.items()]
+    if _resized(ours, image_size) != _resized(theirs, image_size):
+        kind, height, width = _resized(ours, image_size)
+        if kind not in ("shortest", "exact"):
+            return None
+        options.append(f"--resize {min(height, width)}" if kind == "shortest" else f"--resize {height}x{width}")
+    if ours.interpolation != theirs.interpolation:
+        options.append(f"--interpolation {ours.interpolation}")
+    return options
+
+
+def _of_channels(values: tuple[float, ...]) -> tuple[float, ...]:
+    """Return one number where all channels have the same."""
+    return values[:1] if len(set(values)) == 1 else values
+
+
+def _resized(preprocessing: Preprocessing, image_size: tuple[int, int]) -> tuple[str, int, int]:
+    """Return how images are resized, and to which (height, width); to cover a square is to give its shorter side."""
+    height, width = preprocessing.resized_to(*image_size)
+    is_shorter_side = preprocessing.resize == "cover" and height == width
+    return "shortest" if is_shorter_side else preprocessing.resize, height, width

@@ -14,7 +14,8 @@ from ...utils.notices import notice
 from ...utils.text import printable, quoted
 from ..formats.archive import Archive, Shapes
 from .conventions import CLIP
-from .sidecar import JsonObject, Sidecar
+from .processors import fields_of_open_clip
+from .sidecar import OPEN_CLIP, JsonObject, Sidecar
 from .sizes import (
     count,
     grid_of_positions,
@@ -32,7 +33,6 @@ LANDMARK = "ln_pre.weight"
 PATCH_KERNEL = "conv1.weight"
 POSITIONS = "positional_embedding"
 BLOCK = "transformer.resblocks."
-CONFIG = "open_clip_config.json"
 WIDTH_OF_A_HEAD = 64  # in OpenAI's code, whatever the width; OpenCLIP's larger models have other heads
 
 # Of OpenCLIP's `vision_cfg`: sizes that are used, and what the arrays show or only training uses.
@@ -40,9 +40,6 @@ KNOWN = {
     "width", "layers", "head_width", "mlp_ratio", "patch_size", "image_size", "ls_init_value", "patch_dropout",
     "output_tokens",
 }  # fmt: skip
-
-
-RESIZES = {"shortest": "shortest", "squash": "exact"}  # OpenCLIP's words, and ours
 
 
 class OpenAIClip(SlotSource):
@@ -55,7 +52,7 @@ class OpenAIClip(SlotSource):
     name = "OpenAI CLIP"
     landmark = re.compile(rf"(^|\.){re.escape(LANDMARK)}$|(^|\.)visual\.class_embedding$")
     has_sidecar = True
-    config_file = CONFIG
+    config_file = OPEN_CLIP
     names_what_is_left_out = True
 
     def standard_names(self, shapes: Shapes) -> dict[str, str]:
@@ -64,6 +61,12 @@ class OpenAIClip(SlotSource):
 
     def infer(self, shapes: Shapes, hints: Hints) -> ViTConfig:
         """Return the ViT with these arrays."""
+        if hints.sidecar.source == OPEN_CLIP and hints.sidecar.model_type is not None:
+            raise CheckpointError(
+                f"{OPEN_CLIP} beside the file says that its image network is timm's "
+                f"{quoted(hints.sidecar.model_type)}, but the arrays are OpenAI's: one of the two belongs to another "
+                "model"
+            )
         if LANDMARK not in shapes:
             raise CheckpointError("it lacks ln_pre, the norm before the first block that CLIP has")
         dim, channels, patch_size = patch_sizes(shapes, PATCH_KERNEL)
@@ -126,7 +129,7 @@ class OpenAIClip(SlotSource):
 
     def read_config(self, config: JsonObject) -> Sidecar:
         """Return what OpenCLIP's `open_clip_config.json` says: heads, sizes, activation and how images are prepared."""
-        model, preprocess = config.part("model_cfg"), config.part("preprocess_cfg")
+        model = config.part("model_cfg")
         vision = model.part("vision_cfg")
         other = sorted(name for name, value in vision.content.items() if name not in KNOWN and value)
         if other:
@@ -143,24 +146,15 @@ class OpenAIClip(SlotSource):
         sizes["layer_scale"] = vision.number("ls_init_value")
         if width and (ratio := vision.ratio("mlp_ratio")):
             sizes["mlp_dim"] = int(width * ratio)
-        scaling: dict[str, Any] = {"mean": preprocess.numbers("mean"), "std": preprocess.numbers("std")}
-        scaling["interpolation"] = preprocess.word("interpolation")
-        mode = preprocess.word("resize_mode") or "shortest"
-        if mode not in RESIZES:
-            raise CheckpointError(
-                f"{printable(config.path)}: resize_mode {quoted(mode)} is not one of {' and '.join(RESIZES)}: write "
-                "one of them there, if it is near enough"
-            )
-        scaling["resize"] = RESIZES[mode]
         return Sidecar(
-            source=CONFIG,
+            source=OPEN_CLIP,
             heads=max(1, width // head_width) if width else None,
             image_size=vision.image_size("image_size"),
             gelu="quick" if model.content.get("quick_gelu") else "erf",
             layer_scale=vision.number("ls_init_value"),
             sizes={name: size for name, size in sizes.items() if size},
-            preprocessing={name: value for name, value in scaling.items() if value},
-            preprocessing_source=CONFIG,
+            preprocessing=fields_of_open_clip(config.part("preprocess_cfg")),
+            preprocessing_source=OPEN_CLIP,
         )
 
     def convention(self, config: AnyConfig, sidecar: Sidecar) -> tuple[Preprocessing, str]:
@@ -184,6 +178,6 @@ def _gelu(hints: Hints) -> str:
     if hints.sidecar.gelu is None:
         raise ConfigError(
             "nothing says the activation of this CLIP: give gelu='quick' (--gelu) for OpenAI's models, 'erf' for "
-            f"OpenCLIP's, or put {CONFIG} beside the file"
+            f"OpenCLIP's, or put {OPEN_CLIP} beside the file"
         )
     return hints.sidecar.gelu

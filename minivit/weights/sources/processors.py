@@ -1,4 +1,4 @@
-"""How images are prepared, as transformers' `preprocessor_config.json` and timm's `config.json` say it.
+"""How images are prepared, as files of transformers, timm and OpenCLIP beside the weights say it.
 
 Each function returns fields of `Preprocessing`. What a file does not say is left out: the source's convention holds.
 """
@@ -32,6 +32,7 @@ UNSUPPORTED_FIELDS = (
     "rescale_offset", "include_top", "offset",
 )  # fmt: skip
 TIMM_RESIZES = {"center": "cover", "squash": "exact"}  # by crop_mode
+OPEN_CLIP_RESIZES = {"shortest": "shortest", "squash": "exact"}  # by resize_mode
 TIMM_MEAN, TIMM_STD = IMAGENET_MEAN, IMAGENET_STD  # where a pretrained_cfg leaves them out
 
 
@@ -48,12 +49,16 @@ def fields_of_preprocessor(content: JsonObject) -> dict[str, Any]:
     _refuse_other_pixels(content, kind)
     fields: dict[str, Any] = {"crop_rounding": "down"}
     fields |= _scaling(content, default if kind else None)
-    filter = content.get("resample", lambda v: v in range(len(PILLOW_FILTERS)), "the number of a filter of Pillow")
+    filter = content.get("resample", _is_filter, "the number of a filter of Pillow")
     if filter is not None or kind:
         fields["interpolation"] = default.interpolation if filter is None else PILLOW_FILTERS[filter]
     is_convnext = kind == "ConvNext" and content.content.get("do_resize") is not False
     fields |= _sizes_of_convnext(content, default) if is_convnext else _sizes(content, default, known=bool(kind))
     return _checked(fields, content)
+
+
+def _is_filter(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < len(PILLOW_FILTERS)
 
 
 def _processor(content: JsonObject) -> tuple[str, Preprocessing]:
@@ -209,6 +214,31 @@ def fields_of_pretrained_cfg(content: JsonObject) -> dict[str, Any]:
         },
         content,
     )
+
+
+def fields_of_open_clip(content: JsonObject) -> dict[str, Any]:
+    """Return what OpenCLIP's `preprocess_cfg` says, with OpenCLIP's defaults for what it leaves out.
+
+    Args:
+        content: the object.
+
+    Raises:
+        CheckpointError: for a value that makes no sense, or a way to resize that minivit does not have.
+    """
+    mode, word = content.word("resize_mode") or "shortest", content.word("interpolation") or "bicubic"
+    if mode not in OPEN_CLIP_RESIZES:
+        raise CheckpointError(
+            f"{printable(content.path)}: resize_mode {quoted(mode)} is not one of {' and '.join(OPEN_CLIP_RESIZES)}: "
+            "write one of them there, if it is near enough"
+        )
+    fields = {
+        "mean": content.numbers("mean") or CLIP_MEAN,
+        "std": content.numbers("std") or CLIP_STD,
+        "resize": OPEN_CLIP_RESIZES[mode],
+        "crop_share": 1.0,
+        "interpolation": "bicubic" if word == "random" else word,  # OpenCLIP draws one in training alone
+    }
+    return _checked(fields, content)
 
 
 def _is_shape(value: Any) -> bool:

@@ -1,4 +1,4 @@
-"""The files beside a weights file: `config.json`, as Hugging Face and timm write it, and `preprocessor_config.json`.
+"""The files beside a weights file, such as Hugging Face's and timm's `config.json`, and `preprocessor_config.json`.
 
 The names and shapes of arrays do not tell how many heads a model has, which GELU, which epsilon, or how its pixels were
 scaled. These files do. Which values a `config.json` has, and what they mean, differs between sources: each reads its
@@ -21,6 +21,7 @@ from ...utils.notices import notice
 from ...utils.text import printable, quoted
 
 CONFIG, PREPROCESSOR = "config.json", "preprocessor_config.json"
+OPEN_CLIP = "open_clip_config.json"
 PROCESSOR = "processor_config.json"  # transformers 5 writes it for models of images and texts, instead or beside
 LONGEST = 2**24  # bytes; such a file has a few thousand
 
@@ -60,11 +61,6 @@ class Sidecar:
     classes: tuple[str, ...] | None = None
     preprocessing: Mapping[str, Any] = field(default_factory=dict)
     preprocessing_source: str = CONFIG
-
-    @property
-    def says_scaling(self) -> bool:
-        """Whether the files say how pixels were scaled."""
-        return {"mean", "std"} <= self.preprocessing.keys()
 
 
 def place_of(source: str) -> str:
@@ -200,6 +196,17 @@ def class_names(names: Any) -> tuple[str, ...] | None:
         return None
     made_up = all(name == f"LABEL_{k}" for k, name in enumerate(names))  # Hugging Face's placeholders
     return None if made_up else tuple(names)
+
+
+def fitting_classes(header: Mapping[str, Any], num_classes: int) -> list[str]:
+    """Return the names of classes in a model's header; [] if it has none, or not as many as the head has classes.
+
+    Args:
+        header: the model's.
+        num_classes: of its head.
+    """
+    names = header.get("classes") or ()
+    return list(names) if len(names) == num_classes else []
 
 
 __getattr__ = old_names(__name__, {"Beside": "Sidecar", "read_beside": "minivit.weights.sources.registry.read_sidecar"})

@@ -25,8 +25,9 @@ from ...nn.module import misfit
 from ...preprocessing import Preprocessing, joined, preprocessing_in
 from ...utils.notices import notice
 from ...utils.text import listed, printable
-from ..formats.archive import Archive, Arrays, Shapes, refuse_non_finite, refuse_other_types, write_archive
-from .notes import images_in_note, note_of, say_what_is_not_noted
+from ..formats.archive import Archive, Arrays, Shapes, converted, refuse_non_finite, refuse_other_types, write_archive
+from .notes import images_in_note, note_of, say_what_is_not_noted, uses_gelu
+from .sidecar import Sidecar
 from .source import Description, Header, Hints, Source
 
 QUERY, KEY, VALUE = range(3)
@@ -215,7 +216,7 @@ class SlotSource(Source):
             array = archive.read(name)
             refuse_other_types(array, f"{path}: {_shown(name)}")
             refuse_non_finite(array, f"{path}: {_shown(name)}")
-            slot.put(array, state)
+            slot.put(converted(array, state[slot.ours].dtype, f"{path}: {_shown(name)}"), state)
         if self.names_what_is_left_out:
             self._name_what_is_left_out(archive, set(names.values()))
 
@@ -293,7 +294,25 @@ class SlotSource(Source):
         has_place = Path(path).suffix == ".safetensors"
         write_archive(path, arrays, {**text, **note_of(model)} if has_place else None)
         if not has_place:
-            say_what_is_not_noted(model, path, self.name, self.shows_heads)
+            convention, _ = self.convention(model.config, Sidecar())
+            as_read = self._as_read(model.config, arrays)
+            say_what_is_not_noted(model, path, self.name, self.shows_heads, as_read, convention)
+
+    def _as_read(self, config: AnyConfig, arrays: Arrays) -> AnyConfig | None:
+        """Return the configuration that arrays are taken for, if heads and image size are given; None if more is asked.
+
+        Args:
+            config: of the model that they are of.
+            arrays: by their names in a file.
+        """
+        if not isinstance(config, ViTConfig):
+            return config
+        names = self.standard_names({name: array.shape for name, array in arrays.items()})
+        shapes = {standard: arrays[name].shape for name, standard in names.items()}
+        try:
+            return self.infer(shapes, Hints(config.heads, config.grid, config.image_shape[:2]))
+        except (ConfigError, CheckpointError):
+            return None
 
 
 def linear_slots(
@@ -377,7 +396,9 @@ def say_other_arithmetic(config: AnyConfig, layout: str, gelu: str, norm_eps: fl
         layout: whose layout it is.
         gelu, norm_eps: what its readers compute.
     """
-    if isinstance(config, ViTConfig) and (config.gelu, config.norm_eps) != (gelu, norm_eps):
+    if not isinstance(config, ViTConfig):
+        return
+    if (config.gelu if uses_gelu(config) else gelu, config.norm_eps) != (gelu, norm_eps):
         notice(
             f"{layout}'s layout does not say that this model has gelu={config.gelu!r} and norm_eps="
             f"{config.norm_eps:g}: its readers take {gelu!r} and {norm_eps:g}, which changes the logits"

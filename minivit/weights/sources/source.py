@@ -6,7 +6,7 @@ A file of weights becomes a model in four steps:
 
 `archive.py` reads names, shapes and arrays from any file format. A source recognises its files by the names of their
 arrays, reads the model's configuration off their shapes, and says which array belongs to which parameter. Each source
-has its own file (`minivit.py`, `google.py`, `bit.py`, `timm.py`, `huggingface.py`), and `sources.py` lists them.
+has its own file (`minivit.py`, `google.py`, `bit.py`, `timm.py`, `huggingface.py` ...), and `registry.py` lists them.
 """
 
 from __future__ import annotations
@@ -83,6 +83,10 @@ class Source(ABC):
     has_sidecar: bool = False
     config_file: str = CONFIG
 
+    def config_file_of(self, archive: Archive) -> str:
+        """Return what the file beside a weights file is called that describes its model."""
+        return self.config_file
+
     @abstractmethod
     def recognises(self, archive: Archive) -> bool:
         """Return whether a file is of this source, by the names of its arrays."""
@@ -146,6 +150,9 @@ class Source(ABC):
             CheckpointError: for a value that makes no sense, or arithmetic that minivit does not have.
         """
         raise NotImplementedError(f"{self.name} has no config.json")
+
+    def say_what_is_lost(self, model: Classifier) -> None:  # noqa: B027
+        """Give a notice if readers of a file in this source's layout, and of nothing beside it, take another model."""
 
     def write(self, model: Classifier, path: str | Path, header: Header | None) -> None:
         """Write a model's weights in this source's layout, completely or not at all.

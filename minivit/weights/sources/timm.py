@@ -22,8 +22,8 @@ from ...utils.notices import notice
 from ...utils.text import printable, quoted
 from ..formats.archive import Archive, Arrays, Shapes
 from .conventions import OTHER_SCALING, TIMM
-from .processors import fields_of_pretrained_cfg
-from .sidecar import CONFIG, JsonObject, Sidecar, is_number, is_positive, place_of, said_classes
+from .processors import fields_of_open_clip, fields_of_pretrained_cfg
+from .sidecar import OPEN_CLIP, JsonObject, Sidecar, is_number, is_positive, place_of, said_classes
 from .sizes import (
     PUBLISHED,
     count,
@@ -37,7 +37,17 @@ from .sizes import (
     size_without_positions,
     width_of,
 )
-from .slots import CONVOLUTION_AXES, QUERY, Slot, SlotSource, head_slots, linear_slots, norm_slots
+from .slots import (
+    CONVOLUTION_AXES,
+    QUERY,
+    Slot,
+    SlotSource,
+    head_slots,
+    linear_slots,
+    norm_slots,
+    say_other_arithmetic,
+    say_other_scaling,
+)
 from .source import Description, Hints
 from .timm_config import check_timm_has
 from .timm_names import architecture_of, is_name_of_vit, what_is_missing
@@ -88,6 +98,7 @@ PARTS = {
     "norm_layer": ("layernorm", "layer_norm", "rmsnorm"),
 }  # fmt: skip
 
+TRUNK = re.compile(rf"(^|\.)visual\.trunk\.{re.escape(PATCH_KERNEL)}$")  # OpenCLIP's, for a network of timm
 GAMMA = re.compile(r"\.gamma_([12])$")
 
 # The authors' names for arrays, and timm's.
@@ -114,6 +125,11 @@ class Timm(SlotSource):
     ignored = re.compile(r"(^|\.)(mask_token|masked_embed)$")  # of pre-training with masks, and iBOT's
     # And an MAE's decoder; OpenCLIP's projection of `visual.trunk`, and its model of texts.
     beside = re.compile(r"mask_token$|masked_embed$|decoder_|head\.proj\.|text\.|logit_(scale|bias)$")
+
+    def config_file_of(self, archive: Archive) -> str:
+        """Return what the file beside a weights file is called: OpenCLIP's, if the model is a part of OpenCLIP's."""
+        is_trunk = any(TRUNK.search(name) for name in archive.shapes)
+        return OPEN_CLIP if is_trunk and (archive.path.parent / OPEN_CLIP).is_file() else self.config_file
 
     def standard_names(self, shapes: Shapes) -> dict[str, str]:
         """Return names without a wrapper's prefix (`module.`, `backbone.` ...), as timm spells them.
@@ -143,6 +159,11 @@ class Timm(SlotSource):
 
     def infer(self, shapes: Shapes, hints: Hints) -> ViTConfig:
         """Return the ViT with these arrays."""
+        if hints.sidecar.source == OPEN_CLIP and hints.sidecar.model_type is None:
+            raise CheckpointError(
+                f"{OPEN_CLIP} beside the file has no timm_model_name in vision_cfg, but the arrays are timm's: one of "
+                "the two belongs to another model"
+            )
         _check_arithmetic_is_known(shapes, hints)
         dim, channels, patch_size = patch_sizes(shapes, PATCH_KERNEL)
         depth = count(shapes, r"blocks\.([0-9]+)\.")
@@ -240,6 +261,17 @@ class Timm(SlotSource):
         """Raise ConfigError for a model that timm's ViTs have no place for."""
         check_timm_has(config)
 
+    def say_what_is_lost(self, model: Classifier) -> None:
+        """Give a notice if timm would compute other logits: a config.json says what it computes, no array."""
+        config = model.config
+        say_other_arithmetic(config, self.name, "erf", 1e-6)
+        say_other_scaling(model.header, self.name, TIMM)
+        if isinstance(config, ViTConfig) and config.classifier == "gap" and not config.pool_before_norm:
+            notice(
+                f"{self.name}'s layout does not say that this model's head reads the mean of the patches: make timm's "
+                "model with global_pool='avg' and fc_norm=False"
+            )
+
     def arrays_of(self, model: Classifier) -> Arrays:
         """Return a model's parameters under timm's names.
 
@@ -267,13 +299,20 @@ class Timm(SlotSource):
         return TIMM, f"as timm's ViTs have it; {OTHER_SCALING}"
 
     def understands_config(self, content: Mapping[str, Any]) -> bool:
-        """Return whether it names an architecture, as timm's does, or has timm's other fields."""
+        """Return whether it names an architecture, as timm's and OpenCLIP's do, or has timm's other fields."""
+        if _of_trunk(content) is not None:
+            return True
         return "architecture" in content and (
             isinstance(content["architecture"], str) or bool({"model_args", "pretrained_cfg"} & content.keys())
         )
 
     def read_config(self, config: JsonObject) -> Sidecar:
-        """Return what timm's `config.json` says: heads, arithmetic, size, pooling, classes, preprocessing."""
+        """Return what timm's `config.json` says: heads, arithmetic, size, pooling, classes, preprocessing.
+
+        OpenCLIP's `open_clip_config.json` says the same of an image network of timm, by the architecture's name.
+        """
+        if (vision := _of_trunk(config.content)) is not None:
+            return _read_trunk(config, JsonObject(config.path, vision))
         name = config.word("architecture")
         if name is None:
             raise CheckpointError(
@@ -308,6 +347,8 @@ class Timm(SlotSource):
             )
         pooling = changes.word("global_pool")
         pooling = config.word("global_pool") if pooling is None else pooling
+        if pooling is not None:
+            _check_word(config, "global_pool", pooling, (*POOLING, ""))
         if pooling == "":
             notice(
                 f"{printable(config.path)}: global_pool is empty, so that timm's model returns all tokens; "
@@ -316,13 +357,12 @@ class Timm(SlotSource):
         act, norm = changes.word("act_layer"), changes.word("norm_layer")
         positions = changes.word("pos_embed")
         return Sidecar(
-            source=CONFIG,
             model_type=name,
             heads=changes.integer("num_heads") or (known.heads if known else None),
             gelu=ACTIVATIONS[act.lower()] if act else known.gelu if known else None,
             norm_eps=1e-6 if norm else known.norm_eps if known else None,
             image_size=changes.image_size("img_size") or (image_shape and (image_shape[1], image_shape[2])),
-            classifier=POOLING.get(pooling or ""),
+            classifier=POOLING.get((pooling or "").lower()),
             layer_scale=start or None,
             mlp_ratio=changes.ratio("mlp_ratio"),
             positions="none" if positions in ("", "none") else None,
@@ -333,6 +373,40 @@ class Timm(SlotSource):
 
 
 # -- what a config.json says ---------------------------------------------------------------------
+
+
+def _of_trunk(content: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return what OpenCLIP's file says of an image network of timm; None for another file or network."""
+    model = content.get("model_cfg")
+    vision = model.get("vision_cfg") if isinstance(model, dict) else None
+    return vision if isinstance(vision, dict) and vision.get("timm_model_name") is not None else None
+
+
+def _read_trunk(config: JsonObject, vision: JsonObject) -> Sidecar:
+    """Return what OpenCLIP's file says of an image network of timm.
+
+    Args:
+        config: the file.
+        vision: its `vision_cfg`.
+    """
+    name = vision.word("timm_model_name") or ""
+    _check_arguments(name, JsonObject(config.path, {}))
+    pooling = vision.word("timm_pool")
+    pooling = "avg" if pooling is None else pooling  # OpenCLIP's default; "" is the architecture's own pooling
+    _check_word(config, "timm_pool", pooling, (*POOLING, ""))
+    known = architecture_of(name)
+    return Sidecar(
+        source=OPEN_CLIP,
+        model_type=name,
+        heads=known.heads if known else None,
+        gelu=known.gelu if known else None,
+        norm_eps=known.norm_eps if known else None,
+        image_size=vision.image_size("image_size"),
+        classifier=POOLING.get(pooling.lower()),
+        sizes={"dim": known.dim} if known else {},
+        preprocessing=fields_of_open_clip(config.part("preprocess_cfg")),
+        preprocessing_source=OPEN_CLIP,
+    )
 
 
 def _check_arguments(name: str, changes: JsonObject) -> None:
@@ -360,9 +434,14 @@ def _check_arguments(name: str, changes: JsonObject) -> None:
             continue
         if known is None:
             raise CheckpointError(f"{path}: minivit does not know {quoted(argument)} in timm's model_args")
-        if not isinstance(value, str) or value.lower() not in known:
-            names = ", ".join(filter(None, known))
-            raise CheckpointError(f"{path}: {argument} {quoted(value)} is not one of {names}")
+        _check_word(changes, argument, value, known)
+
+
+def _check_word(config: JsonObject, argument: str, value: Any, known: tuple[str, ...]) -> None:
+    """Raise CheckpointError unless the value of an argument is a known word."""
+    if not isinstance(value, str) or value.lower() not in known:
+        names = ", ".join(filter(None, known))
+        raise CheckpointError(f"{printable(config.path)}: {argument} {quoted(value)} is not one of {names}")
 
 
 # -- names -------------------------------------------------------------------------------------------
@@ -469,7 +548,7 @@ def _note_what_arrays_do_not_show(
         hints: what the caller and other files say.
     """
     said, noted = hints.sidecar, {words.partition("=")[0] for words in hints.assumed}
-    if said.source != CONFIG:  # minivit's list of published weights
+    if not said.source.endswith(".json"):  # minivit's list of published weights
         return
     is_known = architecture_of(said.model_type) is not None
     if depth and gated and not is_known:

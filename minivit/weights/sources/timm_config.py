@@ -6,12 +6,15 @@ chosen by the name of an architecture that has it.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from ...errors import ConfigError
 from ...models.classifier import Classifier
 from ...models.configs import AnyConfig, ViTConfig
-from ...preprocessing import preprocessing_in
+from ...preprocessing import Preprocessing, preprocessing_in
+from ...utils.notices import notice
+from .sidecar import fitting_classes
 
 ACTIVATIONS = {"erf": "gelu", "tanh": "gelu_tanh", "quick": "quick_gelu", "relu": "relu"}
 POOLING = {"token": "token", "gap": "avg", "map": "map"}
@@ -79,9 +82,8 @@ def timm_config(model: Classifier) -> dict[str, Any]:
         "model_args": _arguments(config),
         "pretrained_cfg": _pretrained(model, config),
     }
-    names = model.header.get("classes")
-    if names and len(names) == config.num_classes:
-        content["label_names"] = list(names)
+    if names := fitting_classes(model.header, config.num_classes):
+        content["label_names"] = names
     return content
 
 
@@ -118,15 +120,40 @@ def _arguments(config: ViTConfig) -> dict[str, Any]:
 
 
 def _pretrained(model: Classifier, config: ViTConfig) -> dict[str, Any]:
-    """Return how images are prepared, and which arrays a new head replaces."""
+    """Return how images are prepared, and which arrays a new head replaces.
+
+    A notice says where timm has no such way to resize them.
+    """
     images = preprocessing_in(model.header)
     height, width, channels = config.image_shape
+    h, w = images.resized_to(height, width)
+    lacks = {"none": "leaves images unresized", "shortest": "resizes the shorter side for images of a rectangle"}
+    if images.resize == "none" or (images.resize == "shortest" and height != width):
+        notice(f"timm has no transform that {lacks[images.resize]}: config.json resizes them to cover {h} x {w} pixels")
     return {
         "num_classes": config.num_classes, "input_size": [channels, height, width], "fixed_input_size": True,
         "mean": for_each_channel(images.mean, channels), "std": for_each_channel(images.std, channels),
-        "interpolation": images.interpolation, "crop_pct": images.crop_share, "crop_mode": CROP_MODES[images.resize],
+        "interpolation": images.interpolation, "crop_pct": _crop_pct(images, height, width),
+        "crop_mode": CROP_MODES[images.resize],
         "first_conv": "patch_embed.proj", "classifier": ["head", "head_dist"] if config.distillation else "head",
     }  # fmt: skip
+
+
+def _crop_pct(images: Preprocessing, height: int, width: int) -> float:
+    """Return the share of a crop with which timm, which rounds down, resizes images to the same number of pixels.
+
+    224 / (224 / 400) is 399.99999999999994, which timm takes for 399.
+
+    Args:
+        images: how they are prepared.
+        height, width: of the model's images, in pixels.
+    """
+    resized = images.resized_to(height, width)
+    sides = [(side, wanted) for side, wanted in zip((height, width), resized, strict=True) if wanted]
+    share = min(images.crop_share, *(side / wanted for side, wanted in sides))
+    while any(math.floor(side / share) < wanted for side, wanted in sides):
+        share = math.nextafter(share, 0.0)
+    return share
 
 
 def for_each_channel(values: tuple[float, ...], channels: int) -> list[float]:

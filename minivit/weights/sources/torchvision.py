@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from pathlib import Path
 
 from ...errors import CheckpointError, ConfigError
 from ...models.classifier import Classifier
 from ...models.configs import AnyConfig, ViTConfig
 from ...preprocessing import Preprocessing
 from ..formats.archive import Shapes
-from .conventions import torchvision_convention
+from .conventions import swag_at_224, torchvision_convention
 from .sidecar import Sidecar
 from .sizes import (
     count,
@@ -36,7 +35,7 @@ from .slots import (
     say_other_arithmetic,
     say_other_scaling,
 )
-from .source import Header, Hints
+from .source import Hints
 
 PATCH_KERNEL = "conv_proj.weight"
 POSITIONS = "encoder.pos_embedding"
@@ -111,7 +110,7 @@ class TorchVision(SlotSource):
 
     def convention(self, config: AnyConfig, sidecar: Sidecar) -> tuple[Preprocessing, str]:
         """Return how torchvision's published weights of this size expect images."""
-        return torchvision_convention(config), "as torchvision's weights of this size have it"
+        return torchvision_convention(config), f"as torchvision's weights of this size have it{swag_at_224(config)}"
 
     def check_writable(self, config: AnyConfig) -> None:
         """Raise ConfigError for a model that torchvision's code does not compute."""
@@ -119,8 +118,7 @@ class TorchVision(SlotSource):
         if config.image_shape[0] != config.image_shape[1]:
             raise ConfigError(f"torchvision's ViTs take square images, and this model {config.image_shape[:2]} pixels")
 
-    def write(self, model: Classifier, path: str | Path, header: Header | None) -> None:
-        """Write a model's arrays, with a notice if torchvision's code would compute other logits."""
+    def say_what_is_lost(self, model: Classifier) -> None:
+        """Give a notice if torchvision's code would compute other logits."""
         say_other_arithmetic(model.config, self.name, "erf", 1e-6)
         say_other_scaling(model.header, self.name, torchvision_convention(model.config))
-        super().write(model, path, header)
