@@ -430,7 +430,7 @@ class SGD(Optimizer):
     """
 
     slots = ("momentum",)
-    constants = ("weight_decay", "momentum")
+    constants = (*Optimizer.constants, "momentum")
 
     @tells_unknown_keywords()
     def __init__(
@@ -471,7 +471,7 @@ class Adam(Optimizer):
     """
 
     slots = ("mean", "square")
-    constants = ("weight_decay", "betas", "eps")
+    constants = (*Optimizer.constants, "betas", "eps")
     decoupled = False
 
     @tells_unknown_keywords()
