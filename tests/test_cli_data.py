@@ -374,13 +374,13 @@ def test_a_run_that_began_on_the_test_folder_goes_on_with_it(three, tmp_path, ca
     assert "4 to test on (test/)" in out and "not used: val/" in out
 
 
+def killed(*_, **__):
+    raise ZeroDivisionError("killed")
+
+
 @pytest.mark.parametrize("lost", ["pictures.json", "the checkpoint"])
 def test_a_run_that_was_killed_goes_on_with_the_validation_folder(three, tmp_path, capsys, monkeypatch, lost):
     """Whichever of its two files the kill left."""
-
-    def killed(*_, **__):
-        raise ZeroDivisionError("killed")
-
     run = tmp_path / "run"
     with monkeypatch.context() as patch, pytest.raises(ZeroDivisionError):
         patch.setattr(checkpoint, "write_manifest" if lost == "pictures.json" else "save_run", killed)
@@ -404,9 +404,6 @@ def test_a_run_does_not_go_on_with_other_images_than_its_validation_folder(three
 
 
 def test_the_list_of_images_is_that_of_the_run_that_got_as_far_as_a_checkpoint(three, tmp_path, monkeypatch, capsys):
-    def killed(*_, **__):
-        raise ZeroDivisionError("killed")
-
     run = tmp_path / "run"
     with monkeypatch.context() as patch, pytest.raises(ZeroDivisionError):
         patch.setattr(checkpoint, "save_run", killed)

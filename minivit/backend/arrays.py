@@ -138,6 +138,15 @@ def copy_into(x: Array, values: Array) -> None:
     x[...] = xp_of(x).asarray(to_numpy(values), x.dtype)
 
 
+def overflows(x: Array, dtype: np.dtype) -> bool:
+    """Return whether finite floats become infinite in another type."""
+    if x.dtype.itemsize <= dtype.itemsize or x.dtype.kind != "f":
+        return False
+    numbers = to_numpy(x)
+    with np.errstate(over="ignore"):
+        return bool((np.isfinite(numbers) & ~np.isfinite(numbers.astype(dtype))).any())
+
+
 def same_numbers(x: Array, y: Array) -> bool:
     """Return whether two arrays, on any devices, have one shape and the same numbers; nan is equal to nan."""
     return np.array_equal(to_numpy(x), to_numpy(y), equal_nan=True)

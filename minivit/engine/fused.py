@@ -71,9 +71,8 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None, plus: Tensor |
         raise ShapeError(f"linear: an input of shape {a.shape} does not fit a weight (features, outputs) = {w.shape}")
     m, n = math.prod(a.shape[:-1]), w.shape[1]
     shape = (*a.shape[:-1], n)
-    for name, y, right in (("bias", b, (n,)), ("Tensor to add", z, shape)):
-        if y is not None and (found := getattr(y, "shape", ())) != right:
-            raise ShapeError(f"linear: the {name} has shape {found}; its shape must be {right}")
+    check_shapes("linear", (n,), bias=b)
+    check_shapes("linear", shape, **{"Tensor to add": z})
     # One flat product was 1.7 to 3 times as fast as a stack of small ones (ViT-Ti_4-CIFAR at batch 128, NumPy 2.4, two
     # cores of an unknown processor).
     x_shape, rows = a.shape, a.reshape(m, a.shape[-1])  # (m, k)
@@ -492,9 +491,9 @@ def patchify(images: Tensor, patch: int) -> Tensor:
 
 
 def check_shapes(name: str, shape: tuple[int, ...], **arrays: Array) -> None:
-    """Raise ShapeError if an array, or a plain number, does not have a shape; `name` is the op's."""
+    """Raise ShapeError if an array, or a plain number, does not have a shape; None has any. `name` is the op's."""
     for role, array in arrays.items():
-        if (found := getattr(array, "shape", ())) != shape:
+        if array is not None and (found := getattr(array, "shape", ())) != shape:
             raise ShapeError(f"{name}: the {role} has shape {found}; its shape must be {shape}")
 
 

@@ -212,7 +212,7 @@ class ViT(Classifier):
 
     def _without_some_patches(self, z: Tensor, rng: np.random.Generator) -> Tensor:
         """Return tokens without a share of the patches, drawn for each image: (B, T, D) -> (B, t, D)."""
-        if self.config.positions == "relative" or self.config.positions_at != "stem":
+        if needs_all_patches(self.config):
             raise ConfigError(
                 "patch_dropout leaves out patches before the first block, and this model needs the positions of all "
                 "patches in later ones: set model.patch_dropout = 0"
@@ -287,6 +287,11 @@ class ViT(Classifier):
         """
         drops = self.training and (self.config.dropout or self.config.attention_dropout)
         return self.skip_unused and self.config.classifier == "token" and seen is None and not drops
+
+
+def needs_all_patches(config: ViTConfig) -> bool:
+    """Return whether blocks after the first need the positions of all patches, so that none can be left out."""
+    return config.positions == "relative" or config.positions_at != "stem"
 
 
 def patches_kept(patches: int, share: float) -> int:

@@ -7,9 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Self
 
-import numpy as np
-
-from ..backend.arrays import Array, copy_into, holds_numbers, same_numbers, to_device, to_numpy
+from ..backend.arrays import Array, copy_into, holds_numbers, overflows, same_numbers, to_device
 from ..backend.threads import Override
 from ..engine.tensor import Tensor
 from ..errors import CheckpointError, ConfigError
@@ -212,7 +210,7 @@ class Module(Owner):
         problems += [
             f"{name} has numbers that are infinite in {tensor.dtype}"
             for name, tensor in there.items()
-            if _is_real(state[name]) and _overflows(state[name], tensor.dtype)
+            if _is_real(state[name]) and overflows(state[name], tensor.dtype)
         ]
         problems += [
             f"{first} and {name} are one parameter here and differ there"
@@ -277,15 +275,6 @@ class Module(Owner):
 
 def _is_real(array: Array) -> bool:
     return holds_numbers(array.dtype)
-
-
-def _overflows(array: Array, dtype: np.dtype) -> bool:
-    """Return whether finite numbers of an array become infinite in a shorter type."""
-    if array.dtype.itemsize <= dtype.itemsize or array.dtype.kind != "f":
-        return False
-    numbers = to_numpy(array)
-    with np.errstate(over="ignore"):
-        return bool((np.isfinite(numbers) & ~np.isfinite(numbers.astype(dtype))).any())
 
 
 LONGEST_PROBLEMS = 130  # characters: with a path the sentence stays under 200

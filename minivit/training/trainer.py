@@ -26,7 +26,7 @@ from ..models.classifier import default_microbatch
 from ..models.cost import gpu_microbatch
 from ..models.mimetic import begin_mimetically
 from ..models.names import build
-from ..models.vit import patches_kept
+from ..models.vit import needs_all_patches, patches_kept
 from ..models.whitening import begin_whitened
 from ..nn import Module
 from ..preprocessing import preprocessing_in
@@ -604,7 +604,7 @@ def check_patch_dropout(model: Classifier, options: ModelOptions) -> None:
         return
     if not isinstance(model, ViT):
         raise ConfigError(f"patch-dropout is for Vision Transformers, not {options.title}")
-    if model.config.positions == "relative" or model.config.positions_at != "stem":
+    if needs_all_patches(model.config):
         raise ConfigError(
             "patch-dropout needs position embeddings that are added once, before the first block: give --positions "
             "learned, learned2d or sincos2d and --positions-at stem, or --patch-dropout 0"

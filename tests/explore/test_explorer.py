@@ -395,17 +395,25 @@ def test_a_link_shows_the_answer_before_its_changes(opened, tmp_path):
             assert shown.endswith(f" (was {100 * model.predict(image)[0, best]:.1f} %)")
 
 
+def stroke(page, start, end):
+    """Press on one pixel (x, y) of an image of 16 x 16, and let go on another."""
+    page.locator("#stage").scroll_into_view_if_needed()
+    box = page.locator("#stage").bounding_box()
+
+    def move_to(x, y):
+        page.mouse.move(box["x"] + (x + 0.5) * box["width"] / 16, box["y"] + (y + 0.5) * box["width"] / 16)
+
+    move_to(*start)
+    page.mouse.down()
+    move_to(*end)
+    page.mouse.up()
+
+
 def test_a_fast_pen_leaves_no_gaps(opened):
     model = model_of()
     page = opened(model, pixels_of(model))
     page.get_by_role("button", name="empty canvas").click()
-    page.locator("#stage").scroll_into_view_if_needed()
-    box = page.locator("#stage").bounding_box()
-    side = box["width"] / 16
-    page.mouse.move(box["x"] + 1.5 * side, box["y"] + 2.5 * side)
-    page.mouse.down()
-    page.mouse.move(box["x"] + 14.5 * side, box["y"] + 9.5 * side)
-    page.mouse.up()
+    stroke(page, (1, 2), (14, 9))
 
     drawn = np.reshape(page.evaluate("[...state.pixels]"), (16, 16, 3))
     assert (drawn != 255).any(axis=2).any(axis=0)[1:15].all()  # some pixel in each column between both ends
@@ -423,12 +431,7 @@ def test_a_stroke_over_shuffled_patches_is_under_the_pointer(opened):
     page.evaluate("state.pixels.fill(255)")
     page.locator("[data-tool=draw]").click()
     after(page, lambda: page.evaluate("state.edits.order = currentOrder().reverse(); changed()"))
-    box = page.locator("#stage").bounding_box()
-    side = box["width"] / 16
-    page.mouse.move(box["x"] + 2.5 * side, box["y"] + 5.5 * side)
-    page.mouse.down()
-    page.mouse.move(box["x"] + 12.5 * side, box["y"] + 5.5 * side)
-    page.mouse.up()
+    stroke(page, (2, 5), (12, 5))
     answered(page, 1)
 
     black = (shown_pixels(page) == 0).all(axis=2)

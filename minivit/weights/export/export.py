@@ -11,6 +11,7 @@ from ...errors import DTypeError, ShapeError
 from ...models.classifier import Classifier
 from ...utils.notices import notice
 from ..load import load_model
+from ..sources.sidecar import fitting_classes
 from .target import Advance, Exported, ExportOptions
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ def export_model(
     target.check(path, asked.given())
     loaded: Classifier = model if isinstance(model, Classifier) else load_model(model, apply_stated_scaling=True)
     names, num_classes = loaded.header.get("classes"), loaded.config.num_classes
-    if names and num_classes and len(names) != num_classes:
+    if names and num_classes and not fitting_classes(loaded.header, num_classes):
         notice(
             f"the model's header names {len(names):,} classes, but its head has {num_classes:,}: no name is exported"
         )

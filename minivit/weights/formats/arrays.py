@@ -16,6 +16,7 @@ from typing import IO
 
 import numpy as np
 
+from ...backend.arrays import overflows
 from ...backend.pools import thread_pool
 from ...errors import CheckpointError, MinivitError, OutOfMemory
 from ...utils.text import printable, quoted, shortened
@@ -161,14 +162,10 @@ def converted(array: np.ndarray, dtype: np.dtype, what: str) -> np.ndarray:
     Raises:
         CheckpointError: if a number becomes infinite in that type.
     """
-    if array.dtype.itemsize <= dtype.itemsize:
-        return array.astype(dtype, copy=False)
-    with np.errstate(over="ignore"):
-        narrow = array.astype(dtype)
-    if not np.isfinite(narrow).all():
+    if overflows(array, dtype):
         most = float(np.abs(array).max())
         raise CheckpointError(f"{what} holds {most:.3g}, which is infinite in {dtype}: use weights that fit into it")
-    return narrow
+    return array.astype(dtype, copy=False)
 
 
 def _dot_is_finite(array: np.ndarray) -> bool:
