@@ -222,17 +222,20 @@ def gelu(x: Tensor, form: str = "tanh") -> Tensor:
 
 @elementwise(reads="x", writes="out derivative")
 def gelu_tanh(x: Array, out: Array, derivative: Array) -> None:
-    """Φ(x) ≈ (1 + tanh u)/2 with u = √(2/π) (x + 0.044715 x³); write x Φ(x) and its derivative Φ + 2xu' Φ(1 - Φ)."""
+    """Φ(x) ≈ (1 + tanh u)/2 with u = √(2/π) (x + 0.044715 x³); write x Φ(x) and its derivative Φ + 2xu' Φ(1 - Φ).
+
+    Φ is computed as 1/(1 + exp(-2u)), the same function: without AVX-512, NumPy's exp takes half of the time of its tanh.
+    """
     xp, c = xp_of(x), math.sqrt(2.0 / math.pi)
     square = x * x
-    phi = square * (0.044715 * c)
-    phi += c
-    phi *= x  # u
-    xp.tanh(phi, out=phi)
-    phi *= 0.5
-    phi += 0.5  # Φ
-    xp.multiply(x, phi, out=out)
+    phi = square * (-2.0 * 0.044715 * c)
+    phi -= 2.0 * c
+    phi *= x  # -2u
+    xp.exp(phi, out=phi)
+    phi += 1.0  # 1/Φ
+    xp.divide(x, phi, out=out)
     if derivative is not None:
+        xp.divide(1.0, phi, out=phi)  # Φ
         square *= 6.0 * 0.044715 * c
         square += 2.0 * c  # 2u'
         xp.subtract(1.0, phi, out=derivative)
