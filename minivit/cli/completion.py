@@ -79,7 +79,7 @@ def values_of_options() -> dict[str, tuple[str, ...]]:
     return {
         "--attention-init": ATTENTION_INITS,
         "--augment": ("auto", *AUGMENTATIONS),
-        "--auto-augment": tuple(POLICIES),
+        "--auto-augment": ("none", *POLICIES),
         "--class-weights": CLASS_WEIGHTS,
         "--dataset": tuple(DATASETS),
         "--device": ("cpu", "cuda"),

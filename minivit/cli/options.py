@@ -157,12 +157,12 @@ RUN_OPTIONS: tuple[tuple[str, Any, str, str], ...] = (
     ),
     (
         "randaugment", str, "N,M",
-        "apply N random operations of magnitude M, from 0 to 10, to each image (RandAugment) [default: none]",
+        "apply N random operations of magnitude M, from 0 to 10, to each image (RandAugment), or none [default: none]",
     ),
     (
         "auto-augment", str, "NAME",
         "apply random operations by the policy that AutoAugment found for CIFAR-10 (cifar10), or one of random "
-        "strength (trivial: TrivialAugment) [default: none]",
+        "strength (trivial: TrivialAugment), or none [default: none]",
     ),
     (
         "color-jitter", float, "AMOUNT",

@@ -72,7 +72,9 @@ def parse_randaugment(text: str) -> tuple[int, float]:
     try:
         return int(count), float(magnitude)
     except ValueError as error:
-        raise ConfigError(f"randaugment must be N,M, as in 2,9: N operations of magnitude M, not {text!r}") from error
+        raise ConfigError(
+            f"randaugment must be N,M, as in 2,9: N operations of magnitude M, or none, not {text!r}"
+        ) from error
 
 
 # -- the fourteen operations ----------------------------------------------------------------------------

@@ -272,8 +272,11 @@ class AugmentOptions(Options):
         self._check_one_of("augment", ("auto", *AUGMENTATIONS))
         self._check("erasing", 0 <= self.erasing <= 1, "a probability from 0 to 1")
         self._check("color_jitter", 0 <= self.color_jitter <= 1, "from 0 to 1")
+        for name in ("randaugment", "auto_augment"):
+            if getattr(self, name) == "none":  # takes back what a recipe says; "" is the same
+                object.__setattr__(self, name, "")
         if self.auto_augment:
-            self._check_one_of("auto_augment", POLICIES)
+            self._check_one_of("auto_augment", ("none", *POLICIES))
         self._check_not_negative("mixup", "cutmix")
         self._check("mix_until", 0 <= self.mix_until <= 1, "a share from 0 to 1")
         self._check_counts(1, "repeated_augmentation")

@@ -22,10 +22,11 @@ def save_weights(model: Classifier, path: str | Path, layout: str = "minivit", h
             or the exact one (timm, torchvision), and 1e-6. A `Notice` says if the model has others, or if its pixels
             are scaled otherwise than readers do it.
         header: more to note, as JSON values, in minivit's layout; `classes`, a list of names, is what `predict` prints.
-            The header of the file that the model was loaded from is kept.
+            The header of the file that the model was loaded from is kept, except for names that do not fit its classes.
 
     Raises:
-        ConfigError: for another suffix or layout, or a model that the layout has no place for.
+        ConfigError: for another suffix or layout, a model that the layout has no place for, or a header that could
+            not be read again, such as one with names for other classes than the model's.
         SaveError: if the file cannot be written, or the weights are nan or infinite; an older file is unchanged.
     """
     source = source_with_layout(layout)

@@ -525,6 +525,14 @@ def test_an_option_that_makes_no_sense_is_refused_by_name(option, value):
     assert "\n" not in str(caught.value)
 
 
+def test_none_takes_back_the_random_operations_of_a_recipe():
+    config = TrainConfig(randaugment="none", auto_augment="none")
+    assert config == TrainConfig()
+    assert not config.randaugment and not config.auto_augment
+    with pytest.raises(ConfigError, match="auto-augment must be one of none, cifar10, trivial, not 'all'"):
+        TrainConfig(auto_augment="all")
+
+
 def test_an_image_size_that_patches_do_not_divide_is_refused_before_data_are_read():
     with pytest.raises(ConfigError, match="patches of 4 pixels must divide the image size, not 30"):
         TrainConfig(image_size=30)

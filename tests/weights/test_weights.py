@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save as safetensors_bytes
 
-from minivit import CheckpointError, CheckpointNotFoundError, ConfigError, SaveError, load_model, save_weights
+from minivit import CheckpointError, CheckpointNotFoundError, ConfigError, Notice, SaveError, load_model, save_weights
 from minivit.weights import read_arrays, write_arrays
 from tests.support import random_images, tiny_config, tiny_vit
 
@@ -69,15 +69,53 @@ def test_the_same_model_gives_the_same_arrays_and_a_header(tmp_path, suffix):
     model = small_model()
     path = tmp_path / f"model{suffix}"
 
-    save_weights(model, path, header={"classes": ["a", "ö"], "note": None})
+    save_weights(model, path, header={"classes": list("aöcde"), "note": None})
     header, arrays = read_arrays(path)
 
     assert header["format"] == "minivit"
-    assert header["classes"] == ["a", "ö"] and header["note"] is None
+    assert header["classes"] == list("aöcde") and header["note"] is None
     assert header["config"]["dim"] == 12
     assert sorted(arrays) == sorted(f"model/{name}" for name in model.state())
     for name, array in model.state().items():
         np.testing.assert_array_equal(arrays[f"model/{name}"], array, strict=True)
+
+
+@pytest.mark.parametrize(
+    ("header", "words"),
+    [
+        ({"classes": ["a", "b"]}, "names 2 classes, but its model has 5"),
+        ({"classes": "abcde"}, "classes in its header must be a list of names"),
+        ({"classes": [1, 2, 3, 4, 5]}, "classes in its header must be a list of names"),
+        ({"preprocessing": {"mean": 3}}, "mean"),
+        ({"step": np.int64(3)}, "JSON"),
+        ({"config": {}}, "config in a header is what minivit writes there"),
+        ({"version": 3}, "version in a header is what minivit writes there"),
+    ],
+    ids=str,
+)
+def test_a_header_that_could_not_be_read_again_is_refused_before_a_file_is_lost(tmp_path, header, words):
+    path = tmp_path / "model.npz"
+    save_weights(small_model(num_classes=5), path)
+    before = path.read_bytes()
+
+    with pytest.raises(ConfigError) as caught:
+        save_weights(small_model(num_classes=5), path, header=header)
+
+    assert words in str(caught.value) and "\n" not in str(caught.value)
+    assert path.read_bytes() == before
+
+
+def test_names_of_another_head_are_left_out_with_a_line(tmp_path):
+    model = small_model(num_classes=5)
+    model.header = {"classes": ["ant", "bee"], "dataset": "insects"}
+
+    with pytest.warns(Notice, match="the model has 5 classes: the names of the 2 before are left out"):
+        save_weights(model, tmp_path / "model.npz")
+
+    assert load_model(tmp_path / "model.npz").header["dataset"] == "insects"
+    assert load_model(tmp_path / "model.npz").classes == ()
+    save_weights(model, tmp_path / "named.npz", header={"classes": list("abcde")})
+    assert load_model(tmp_path / "named.npz").classes == tuple("abcde")
 
 
 @suffixes

@@ -22,6 +22,7 @@ from ...models.classifier import Classifier
 from ...models.configs import AnyConfig, ResNetConfig, ViTConfig
 from ...nn.module import misfit
 from ...preprocessing import Preprocessing
+from ...utils.notices import notice
 from ...utils.text import listed, printable, quoted
 from ..formats.archive import (
     Archive,
@@ -35,11 +36,13 @@ from ..formats.archive import (
     sha256,
     write_archive,
 )
+from .sidecar import fitting_classes
 from .source import Description, Header, Hints, Source
 
 FORMAT = "minivit"
 VERSION = 2  # files of version 1 have neither a version number nor hashes
 HASHES, CHECKSUM = "sha256", "checksum"
+WRITTEN = ("format", "version", HASHES, CHECKSUM)  # fields that `write_arrays` adds
 HEADER_BYTES = 2**26  # a header has some thousands; a damaged file may claim any size
 WEIGHTS, AVERAGED_WEIGHTS = "model/", "ema/"  # prefixes of arrays
 
@@ -88,10 +91,35 @@ class Minivit(Source):
             parameter.data = np.ascontiguousarray(converted(array, parameter.dtype, f"{path}: {name}"))
 
     def write(self, model: Classifier, path: str | Path, header: Header | None) -> None:
-        """Write a model's arrays and its header; the header of the file that it was loaded from is kept."""
+        """Write a model's arrays and its header; the header of the file that it was loaded from is kept.
+
+        Raises:
+            ConfigError: if `header` says what could not be read again.
+        """
         arrays = {f"{WEIGHTS}{name}": to_numpy(array) for name, array in model.state_dict().items()}
-        kept = {name: value for name, value in model.header.items() if name not in OF_A_CHECKPOINT}
-        write_arrays(path, kept | {"config": asdict(model.config)} | (header or {}), arrays)
+        noted = dict(header or {})
+        if taken := sorted(noted.keys() & {"config", *WRITTEN}):
+            raise ConfigError(f"{listed(taken)} in a header is what minivit writes there: choose another name")
+        kept = {name: value for name, value in model.header.items() if name not in OF_A_CHECKPOINT | noted.keys()}
+        names = kept.get("classes")
+        if names and model.config.num_classes and not fitting_classes(kept, model.config.num_classes):
+            notice(
+                f"the model has {model.config.num_classes:,} classes: the names of the {len(names):,} before are left out"
+            )
+            del kept["classes"]
+        whole = kept | noted | {"config": asdict(model.config)}
+        _check_header(whole, model.config, path)
+        write_arrays(path, whole, arrays)
+
+
+def _check_header(header: Header, config: AnyConfig, path: str | Path) -> None:
+    """Raise ConfigError for a header with which a file could not be read."""
+    try:
+        read_back = json.loads(json.dumps(header))
+        check_fields(read_back, printable(path))
+        _check_classes(read_back, config, Path(path))
+    except (CheckpointError, TypeError, ValueError) as error:
+        raise ConfigError(f"{error}; nothing was written") from error
 
 
 def _check_classes(header: Header, config: AnyConfig, path: Path) -> None:
@@ -123,8 +151,7 @@ def write_arrays(path: str | Path, header: Header, arrays: Mapping[str, np.ndarr
             refuse_non_finite(array, f"{printable(path)} was not written: {quoted(name)}")
         except CheckpointError as error:
             raise SaveError(str(error)) from error
-    own = ("format", "version", HASHES, CHECKSUM)
-    header = {name: value for name, value in header.items() if name not in own}
+    header = {name: value for name, value in header.items() if name not in WRITTEN}
     header = {"format": FORMAT, "version": VERSION, **header, HASHES: {n: sha256(a) for n, a in arrays.items()}}
     types = {name: [array.dtype.str, list(array.shape)] for name, array in arrays.items()}
     write_archive(path, arrays, {FORMAT: json.dumps({**header, CHECKSUM: _checksum(header, types)})})
