@@ -101,11 +101,9 @@ class Minivit(Source):
         if taken := sorted(noted.keys() & {"config", *WRITTEN}):
             raise ConfigError(f"{listed(taken)} in a header is what minivit writes there: choose another name")
         kept = {name: value for name, value in model.header.items() if name not in OF_A_CHECKPOINT | noted.keys()}
-        names = kept.get("classes")
-        if names and model.config.num_classes and not fitting_classes(kept, model.config.num_classes):
-            notice(
-                f"the model has {model.config.num_classes:,} classes: the names of the {len(names):,} before are left out"
-            )
+        names, num_classes = kept.get("classes"), model.config.num_classes
+        if names and num_classes and not fitting_classes(kept, num_classes):
+            notice(f"the model has {num_classes:,} classes: the names of the {len(names):,} before are left out")
             del kept["classes"]
         whole = kept | noted | {"config": asdict(model.config)}
         _check_header(whole, model.config, path)
