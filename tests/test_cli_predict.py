@@ -143,6 +143,18 @@ def test_csv_and_json_lines_on_standard_output(photos, weights, capsys):
         assert (row[0], row[1:-1:2]) == (answer["image"], [one["class"] for one in answer["top"]])
 
 
+def test_classes_of_one_name_are_told_apart_by_their_numbers(photos, tmp_path, capsys):
+    names = ["crane", "ant", "crane", "bee", "cow"]  # some lists of ImageNet's names have a bird and a machine
+    save_weights(tiny_vit(dtype=np.float32), tmp_path / "two.npz", header={"classes": names})
+    save_weights(tiny_vit(dtype=np.float32), tmp_path / "numbers.npz", header={"classes": list("01234")})
+
+    lines = [predict(capsys, "photos/0.png", "--weights", f"{name}.npz", "--json").out for name in ("two", "numbers")]
+
+    numbers = [int(one["class"]) for one in json.loads(lines[1])["top"]]
+    expected = ["crane (class 0)", "ant", "crane (class 2)", "bee", "cow"]
+    assert [one["class"] for one in json.loads(lines[0])["top"]] == [expected[k] for k in numbers]
+
+
 def test_names_that_no_table_may_hold_plainly_are_quoted(weights, tmp_path, capsys):
     if sys.platform == "win32":
         pytest.skip("Windows has no such names")

@@ -12,7 +12,14 @@ from ..preprocessing import preprocessing_in
 from ..utils.notices import notice
 from ..utils.text import listed, printable
 from .common import data_dir_option, format_option, named_after, threads_of, threads_option
-from .weights import add_weights_options, load_weights, names_of_classes, numbered_classes, say_if_head_is_zero
+from .weights import (
+    add_weights_options,
+    load_weights,
+    names_of_classes,
+    numbered_classes,
+    say_if_head_is_zero,
+    told_apart,
+)
 
 if TYPE_CHECKING:
     from ..data import Dataset
@@ -135,7 +142,7 @@ def _given_pictures(
         raise ConfigError(f"image files have 3 channels: this model takes {channels}")
     preprocessing = preprocessing_in(header)
     pixels = np.stack([read_fitted(image, height, width, preprocessing) for image in options.images])  # (B, H, W, 3)
-    return ShownImages(pixels, [Path(image).name for image in options.images], classes)
+    return ShownImages(pixels, [Path(image).name for image in options.images], tuple(told_apart(classes)))
 
 
 def _test_pictures(

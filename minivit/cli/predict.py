@@ -24,7 +24,7 @@ from ..utils.console import EXIT_BAD_INPUT, EXIT_SOME_FAILED, complain
 from ..utils.files import atomic_file
 from ..utils.text import counted, listed, printable
 from .common import check_can_write, complain_of, json_option, threads_of, threads_option
-from .weights import add_weights_options, load_weights, names_of_classes, say_if_head_is_zero
+from .weights import add_weights_options, load_weights, names_of_classes, say_if_head_is_zero, told_apart
 
 EXAMPLES = (
     "minivit predict cat.jpg dog.jpg --weights runs/first --top 3",
@@ -93,7 +93,7 @@ def _predict(options: argparse.Namespace) -> int:
     if channels != 3:
         raise ConfigError(f"image files have 3 channels: this model takes {channels}")
     say_if_head_is_zero(path, model)
-    classes = names_of_classes(path, model, header)
+    classes = told_apart(names_of_classes(path, model, header))
     failed: list[str] = []
     shown_in_terminal = options.csv in (None, "-") and sys.stdout.isatty()  # the rows are then progress enough
     with (

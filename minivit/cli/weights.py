@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -104,6 +105,12 @@ def names_of_classes(path: Path, model: Any, header: Header) -> list[str]:
         notice(f"{printable(path)} does not name its {count:,} classes: assumed ImageNet's, in their usual order")
         return list(names)
     return list(numbered_classes(count))
+
+
+def told_apart(names: Sequence[str]) -> list[str]:
+    """Return names to print, with its number after each that several classes have: "crane (class 134)"."""
+    count = Counter(names)
+    return [f"{name} (class {k})" if count[name] > 1 else name for k, name in enumerate(names)]
 
 
 def numbered_classes(count: int) -> tuple[str, ...]:

@@ -87,6 +87,16 @@ def test_given_pictures_are_resized_and_measured_on(run, tmp_path):
 
 
 @pytest.mark.slow
+def test_classes_of_one_name_are_told_apart(tmp_path):
+    names = ["crane", "crane", "ant", "bee", "cow"]
+    save_weights(tiny_vit(dtype=np.float32), tmp_path / "two.npz", header={"classes": names})
+    Image.new("RGB", (8, 8), (200, 10, 60)).save(tmp_path / "one.png")
+    assert cli.main(["inspect", str(tmp_path / "two.npz"), str(tmp_path / "one.png")]) == 0
+    top = numbers(tmp_path / "inspect-two")["images"][0]["top"]
+    assert {entry["class"] for entry in top} == {"crane (class 0)", "crane (class 1)", "ant", "bee", "cow"}
+
+
+@pytest.mark.slow
 def test_classes_without_names_are_numbered(tmp_path, capsys):
     """A data set with another number of classes cannot name them."""
     save_weights(tiny_vit(dtype=np.float32, num_classes=4), tmp_path / "bare.npz")
