@@ -645,7 +645,8 @@ def orthogonalized(x: Array, steps: int = 5) -> Array:
     """Return matrices (..., m, n) with the singular vectors of `x` and singular values of about 1, by products alone.
 
     Each step maps every singular value s to 3.4445 s - 4.7750 s³ + 2.0315 s⁵, which lifts small ones fast and then
-    keeps them between 0.7 and 1.2 (K. Jordan, https://kellerjordan.github.io/posts/muon).
+    keeps them between 0.7 and 1.2 (K. Jordan, https://kellerjordan.github.io/posts/muon). For G = x xᵀ, a step is one
+    product of x with a symmetric matrix, (3.4445 I - 4.7750 G + 2.0315 G²) x.
     """
     tall = x.shape[-2] > x.shape[-1]
     flat = wide(x.swapaxes(-1, -2) if tall else x)  # the smaller x xᵀ
@@ -654,9 +655,14 @@ def orthogonalized(x: Array, steps: int = 5) -> Array:
         flat = flat / np.where(np.isinf(norm), np.abs(flat).max((-2, -1), keepdims=True), 1.0)
         norm = _norms(flat)
     flat = flat / (norm + 1e-7)  # no singular value above 1
+    identity = xp_of(flat).eye(flat.shape[-2], dtype=flat.dtype)
     for _ in range(steps):
         gram = flat @ flat.swapaxes(-1, -2)
-        flat = 3.4445 * flat + (2.0315 * (gram @ gram) - 4.7750 * gram) @ flat
+        factor = gram @ gram.swapaxes(-1, -2)  # a product y yᵀ is symmetric: NumPy computes half of it
+        factor *= 2.0315
+        factor -= 4.7750 * gram
+        factor += 3.4445 * identity
+        flat = factor @ flat
     return (flat.swapaxes(-1, -2) if tall else flat).astype(x.dtype, copy=False)
 
 
