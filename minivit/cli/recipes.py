@@ -79,4 +79,4 @@ def _result_words(about: dict[str, Any]) -> str:
     """Return what a recipe reaches, in which time, if it was measured."""
     if "reaches" not in about:
         return "accuracy not measured here"
-    return about["reaches"] + (f"; {about['time']} on 2 cores" if "time" in about else "")
+    return about["reaches"] + (f"; {about['time']}" if "time" in about else "")
