@@ -139,8 +139,8 @@ def copy_into(x: Array, values: Array) -> None:
 
 
 def overflows(x: Array, dtype: np.dtype) -> bool:
-    """Return whether finite floats become infinite in another type."""
-    if x.dtype.itemsize <= dtype.itemsize or x.dtype.kind != "f":
+    """Return whether finite numbers become infinite in another type."""
+    if np.can_cast(x.dtype, dtype):  # each number of the one type is one of the other
         return False
     numbers = to_numpy(x)
     with np.errstate(over="ignore"):

@@ -184,8 +184,10 @@ def _test_pictures(
     if not known:
         notice(f"{name} has other classes than the model, which answers with {listed(classes, 4)}")
 
+    shown_classes = tuple(told_apart(classes))
+
     def named(images: Dataset) -> ShownImages:
         names = [f"test image {i} of {name}" for i in range(len(images))]
-        return ShownImages(images.images, names, classes, images.labels if known else None)
+        return ShownImages(images.images, names, shown_classes, images.labels if known else None)
 
     return named(sample.subset(indices_to_show(test_set, SHOWN))), named(sample)

@@ -108,7 +108,7 @@ def names_of_classes(path: Path, model: Any, header: Header) -> list[str]:
 
 
 def told_apart(names: Sequence[str]) -> list[str]:
-    """Return names to print, with its number after each that several classes have: "crane (class 134)"."""
+    """Return the names to print; one that several classes share is followed by the class's number."""
     count = Counter(names)
     return [f"{name} (class {k})" if count[name] > 1 else name for k, name in enumerate(names)]
 

@@ -20,18 +20,18 @@ def training_augmentation(
     Args:
         name: a name in AUGMENTATIONS, whose augmentation comes first and resizes.
         size: an integer or (height, width), in pixels.
-        randaugment: "N,M" for N operations of magnitude M, which come second; "" for none.
+        randaugment: "N,M" for N operations of magnitude M, which come second; "none" or "" for none.
         erasing: the probability that a box is erased in the end.
-        auto_augment: a name in POLICIES, whose operations come after those; "" for none.
+        auto_augment: a name in POLICIES, whose operations come after those; "none" or "" for none.
         color_jitter: how much brightness, contrast and saturation change after that, from 0 to 1.
 
     Raises:
         ConfigError: if an argument is outside its range.
     """
     steps = [AUGMENTATIONS[name](size)]
-    if randaugment:
+    if randaugment not in ("none", ""):
         steps.append(rand_augment(*parse_randaugment(randaugment)))
-    if auto_augment:
+    if auto_augment not in ("none", ""):
         steps.append(policies.auto_augment(auto_augment))
     if color_jitter:
         steps.append(jitter_colors(color_jitter))

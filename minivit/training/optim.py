@@ -655,13 +655,13 @@ def orthogonalized(x: Array, steps: int = 5) -> Array:
         flat = flat / np.where(np.isinf(norm), np.abs(flat).max((-2, -1), keepdims=True), 1.0)
         norm = _norms(flat)
     flat = flat / (norm + 1e-7)  # no singular value above 1
-    identity = xp_of(flat).eye(flat.shape[-2], dtype=flat.dtype)
+    linear = 3.4445 * xp_of(flat).eye(flat.shape[-2], dtype=flat.dtype)
     for _ in range(steps):
         gram = flat @ flat.swapaxes(-1, -2)
-        factor = gram @ gram.swapaxes(-1, -2)  # a product y yᵀ is symmetric: NumPy computes half of it
+        factor = gram @ gram.swapaxes(-1, -2)  # G² as G Gᵀ: of a product y yᵀ, which is symmetric, NumPy computes half
         factor *= 2.0315
         factor -= 4.7750 * gram
-        factor += 3.4445 * identity
+        factor += linear
         flat = factor @ flat
     return (flat.swapaxes(-1, -2) if tall else flat).astype(x.dtype, copy=False)
 

@@ -742,7 +742,9 @@ def test_value_and_grad_refuses_what_has_no_gradient_before_it_computes_the_loss
         constant = w * 2.0
     with pytest.raises(BackwardError, match=r"^parameter 0 has no gradient: it has requires_grad=False"):
         value_and_grad(loss, [constant, w])
-    with pytest.raises(BackwardError, match=r"^parameter 1 has no gradient: it is computed from other Tensors; pass"):
+    with pytest.raises(
+        BackwardError, match=r"^parameter 1 has no gradient: it is computed from .*; pass .* was computed from$"
+    ):
         value_and_grad(loss, (p for p in (w, w * 2.0)))
     assert not calls
 

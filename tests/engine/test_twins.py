@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from scipy.special import expit
 
 from minivit import Tensor, no_grad
 from minivit.backend import arrays as backend
@@ -487,6 +488,20 @@ def test_a_twin_that_computed_in_single_precision_copies_no_result():
     x, other = Tensor([1.0, 2.0]), Tensor([3.0])
 
     assert rounded_once(lambda x, other: x)(x, other) is x
+
+
+def test_gelus_tanh_form_is_precise_far_below_zero():
+    """1 + tanh u cancels there: in float32 it is 0 from x = -5.5 on."""
+    x = np.linspace(-9, -4, 500, dtype=np.float32).astype(np.float64)
+    slope = math.sqrt(2.0 / math.pi) * (1.0 + 3 * 0.044715 * x**2)
+    phi = expit(2.0 * math.sqrt(2.0 / math.pi) * (x + 0.044715 * x**3))
+
+    single = Tensor(np.float32(x), requires_grad=True)
+    out = fused.gelu(single, "tanh")
+    out.sum().backward()
+
+    np.testing.assert_allclose(out.data, x * phi, rtol=3e-5)
+    np.testing.assert_allclose(single.grad, phi + 2 * x * slope * phi * (1 - phi), rtol=3e-5)
 
 
 def test_the_two_forms_of_gelu_differ_by_at_most_the_published_4_7e_minus_4():

@@ -133,7 +133,15 @@ HIDING = {
 def test_where_parts_would_be_missed_a_sentence_names_the_attribute(kind, part):
     module = Holder(HIDING[kind](part()))
 
-    for use in (module.named_parameters, module.parameters, module.state, module.eval, module.num_parameters):
+    evaluating = module.evaluating().__enter__
+    for use in (
+        module.named_parameters,
+        module.parameters,
+        module.state,
+        module.eval,
+        module.num_parameters,
+        evaluating,
+    ):
         with pytest.raises(ConfigError, match=r"Holder\.parts.* where parameters are not found: .*list, tuple or dict"):
             use()
 

@@ -96,6 +96,19 @@ def test_from_python():
         recipe("cifar-10")
 
 
+def test_none_takes_back_the_random_operations_of_a_recipe_or_a_file(tmp_path):
+    assert recipe("cifar10-100min").randaugment == "1,6"
+    assert recipe("cifar10-100min", randaugment="none").randaugment == ""
+    (tmp_path / "mine.toml").write_text('like = "cifar10-100min"\nrandaugment = "none"\n', encoding="utf-8")
+    found = resolved("train", {}, config=str(tmp_path / "mine.toml"))
+    assert TrainConfig(**found.options).randaugment == ""
+
+
+@pytest.mark.parametrize("name", [name for name in recipe_names() if "time" in load_recipe(name).about])
+def test_a_time_names_its_processor(name):
+    assert re.fullmatch(r"\d+ minutes on 2 cores of a Zen \d", load_recipe(name).about["time"])
+
+
 def test_what_is_given_wins():
     found = resolved("train", {"dataset": "cifar10", "steps": 400, "lr": 1e-3})
 

@@ -200,7 +200,7 @@ def _times_sigmoid(g: Graph, x: Value, slope: float, name: str) -> Value:
 def _activation(g: Graph, x: Value, form: str, name: str) -> Value:
     """Return what an MLP computes between its layers; `models.variants.activation` says what the forms are.
 
-    The tanh form of GELU has the steps of `engine.fused.gelu_tanh`.
+    The tanh form of GELU is the function of `engine.fused.gelu_tanh`.
     """
     if form == "relu":
         return g.node("Relu", x, name=name)

@@ -94,29 +94,39 @@ class Minivit(Source):
         """Write a model's arrays and its header; the header of the file that it was loaded from is kept.
 
         Raises:
-            ConfigError: if `header` says what could not be read again.
+            ConfigError: if `header`, or the model's own, says what could not be read again.
         """
         arrays = {f"{WEIGHTS}{name}": to_numpy(array) for name, array in model.state_dict().items()}
-        noted = dict(header or {})
-        if taken := sorted(noted.keys() & {"config", *WRITTEN}):
-            raise ConfigError(f"{listed(taken)} in a header is what minivit writes there: choose another name")
+        config = asdict(model.config)
+        noted = {name: value for name, value in (header or {}).items() if name not in WRITTEN}
         kept = {name: value for name, value in model.header.items() if name not in OF_A_CHECKPOINT | noted.keys()}
-        names, num_classes = kept.get("classes"), model.config.num_classes
-        if names and num_classes and not fitting_classes(kept, num_classes):
-            notice(f"the model has {num_classes:,} classes: the names of the {len(names):,} before are left out")
-            del kept["classes"]
-        whole = kept | noted | {"config": asdict(model.config)}
+        if model.config.num_classes and "classes" in kept and not fitting_classes(kept, model.config.num_classes):
+            names = kept.pop("classes")
+            if names:
+                count, head = len(names), model.config.num_classes
+                notice(f"the model's header names {count:,} classes, but its head has {head:,}: no name is saved")
+        whole = kept | {"config": config} | noted
         _check_header(whole, model.config, path)
         write_arrays(path, whole, arrays)
 
 
 def _check_header(header: Header, config: AnyConfig, path: str | Path) -> None:
     """Raise ConfigError for a header with which a file could not be read."""
+    where = printable(path)
+    for name, value in header.items():
+        try:
+            json.dumps(value)
+        except (TypeError, ValueError, RecursionError) as error:
+            raise ConfigError(
+                f"{where}: {name} in its header is no JSON value: {error}; nothing was written"
+            ) from error
+    read_back = json.loads(json.dumps(header))
+    if read_back["config"] != json.loads(json.dumps(asdict(config))):
+        raise ConfigError(f"{where}: config in its header is another model's; nothing was written")
     try:
-        read_back = json.loads(json.dumps(header))
-        check_fields(read_back, printable(path))
+        check_fields(read_back, where)
         _check_classes(read_back, config, Path(path))
-    except (CheckpointError, TypeError, ValueError) as error:
+    except CheckpointError as error:
         raise ConfigError(f"{error}; nothing was written") from error
 
 
