@@ -2,6 +2,7 @@
 
 import ast
 import io
+import threading
 import tokenize
 from pathlib import Path
 
@@ -100,3 +101,14 @@ def equal_numbers(found: np.ndarray, expected: object) -> None:
 def close_numbers(found: np.ndarray, expected: object, **tolerance: float) -> None:
     """As `np.testing.assert_allclose`, where nan equals nothing, not even nan."""
     np.testing.assert_allclose(found, expected, equal_nan=False, **tolerance)
+
+
+def waits_for(lock, work):
+    """Whether `work`, on another thread, goes on only after `lock` was given back."""
+    thread = threading.Thread(target=work)
+    with lock:
+        thread.start()
+        thread.join(0.05)
+        waited = thread.is_alive()
+    thread.join(10)
+    return waited and not thread.is_alive()

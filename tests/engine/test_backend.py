@@ -6,6 +6,7 @@ import os
 
 import numpy as np
 import pytest
+from ml_dtypes import bfloat16
 
 from minivit import Tensor
 from minivit.backend import arrays as backend
@@ -17,7 +18,25 @@ from minivit.backend.arrays import (
     underflow_is_harmless,
 )
 from minivit.backend.products import matmul, vecdot
+from minivit.backend.threads import Override
 from minivit.engine import reference
+from tests.support import waits_for
+
+
+@pytest.mark.parametrize(
+    ("number", "dtype", "other", "expected"),
+    [
+        (1e39, np.float64, np.float32, True), (-1e39, np.float64, np.float32, True),
+        (3e38, np.float64, np.float32, False), (3e38, np.float32, np.float32, False),
+        (np.inf, np.float64, np.float32, False), (np.nan, np.float64, np.float32, False),
+        (7e4, np.float32, np.float16, True), (7e4, np.float32, np.float64, False),
+        (70_000, np.int64, np.float16, True), (70_000, np.int64, np.float32, False),
+        (7e4, bfloat16, np.float16, True), (7e4, bfloat16, np.float32, False), (7e4, np.float32, bfloat16, False),
+    ],
+)  # fmt: skip
+def test_numbers_that_become_infinite_in_another_type_are_found(number, dtype, other, expected):
+    x = np.array([1, number]).astype(dtype)
+    assert backend.overflows(x, np.dtype(other)) is expected
 
 
 @pytest.mark.parametrize("shape", [(1, 4096), (2, 1, 4096)])
@@ -158,3 +177,15 @@ def test_an_old_name_is_the_new_one(module, old, new):
 
     with pytest.warns(DeprecationWarning, match=name):
         assert getattr(importlib.import_module(module), old) is getattr(importlib.import_module(home), name)
+
+
+def test_two_threads_never_begin_or_end_an_override_at_once():
+    class Thing:
+        value = 0
+
+    thing, override = Thing(), Override("value", 1)
+    block = override.of([thing])
+    assert waits_for(override.lock, block.__enter__)
+    assert thing.value == 1
+    assert waits_for(override.lock, lambda: block.__exit__(None, None, None))
+    assert thing.value == 0

@@ -33,6 +33,7 @@ from minivit.training.objectives import Classes, Outcome
 from minivit.weights import read_arrays
 
 from ..data.images_on_disk import write_folder
+from ..support import waits_for
 from .conftest import tiny_dataset, tiny_model
 from .ranks_on_threads import on_ranks
 from .test_parallel import batch, trained_a_little
@@ -105,17 +106,6 @@ def test_a_rank_without_images_adds_nothing():
     sums.sums[0][...] = 7.0
     sums.begin(0)
     assert all((total == 0).all() for total in sums.sums) and sums.buckets[0].full.is_set()
-
-
-def waits_for(lock, work):
-    """Whether `work`, on another thread, goes on only after `lock` was given back."""
-    thread = threading.Thread(target=work)
-    with lock:
-        thread.start()
-        thread.join(0.05)
-        waited = thread.is_alive()
-    thread.join(10)
-    return waited and not thread.is_alive()
 
 
 def test_two_threads_never_add_to_one_sum_or_complete_one_bucket_at_once():
