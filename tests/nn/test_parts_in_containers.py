@@ -133,15 +133,7 @@ HIDING = {
 def test_where_parts_would_be_missed_a_sentence_names_the_attribute(kind, part):
     module = Holder(HIDING[kind](part()))
 
-    evaluating = module.evaluating().__enter__
-    for use in (
-        module.named_parameters,
-        module.parameters,
-        module.state,
-        module.eval,
-        module.num_parameters,
-        evaluating,
-    ):
+    for use in (module.named_parameters, module.parameters, module.state, module.eval, module.num_parameters):
         with pytest.raises(ConfigError, match=r"Holder\.parts.* where parameters are not found: .*list, tuple or dict"):
             use()
 
@@ -189,7 +181,9 @@ OBJECTS = {
 @pytest.mark.parametrize("kind", OBJECTS)
 def test_parts_in_an_object_that_is_no_module_are_noticed(kind, part):
     module = Holder(OBJECTS[kind](part()))
-    for use in (module.named_parameters, module.parameters, module.state, module.eval, module.num_parameters):
+    evaluating = module.evaluating().__enter__
+    reads = (module.named_parameters, module.parameters, module.state, module.num_parameters)
+    for use in (*reads, module.eval, evaluating):
         with pytest.raises(ConfigError, match=r"Holder\.parts holds parameters where they are not found"):
             use()
 

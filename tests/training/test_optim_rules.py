@@ -567,6 +567,9 @@ def test_saved_averages_of_another_model_are_refused():
     for wrong in ({}, {"w": np.zeros(2)}, good | {"c": np.zeros(1)}, good | {"b": np.zeros(1)}):
         with pytest.raises(CheckpointError, match="the saved weight average does not belong to this model: "):
             average.load_state(wrong)
+    many = ExponentialAverage([(f"w{i}", tensor(1)) for i in range(9, -1, -1)], 0.9)
+    with pytest.raises(CheckpointError, match="it lacks 'w0'"):  # the first of all, in the order of their names
+        many.load_state({})
     average.load_state({"b": np.float32([1, 2, 3]), "w": np.float32([4, 5])})
     np.testing.assert_array_equal(average.average["w"], [4.0, 5.0])
     np.testing.assert_array_equal(average.average["b"], [1.0, 2.0, 3.0])
