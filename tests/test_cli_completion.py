@@ -180,7 +180,8 @@ def test_a_script_for_each_shell_has_the_names(shell, folder, capsys):
 def test_each_value_that_is_offered_is_one_that_the_option_takes(option):
     name = option.removeprefix("--").replace("-", "_")
     for value in completion.values_of_options()[option]:
-        assert getattr(TrainConfig(**{name: value}), name) == value
+        kept = "" if (name, value) == ("auto_augment", "none") else value
+        assert getattr(TrainConfig(**{name: value}), name) == kept
     with pytest.raises(ConfigError):
         TrainConfig(**{name: "no-such-value"})
 

@@ -107,6 +107,7 @@ def test_a_home_that_is_not_known_is_a_folder_that_does_not_exist(tmp_path, monk
 @pytest.mark.parametrize("place", ["here", "in the folder of data sets"])
 def test_a_folder_whose_name_begins_with_a_tilde_is_that_folder(tmp_path, monkeypatch, capsys, place):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MINIVIT_DATA", raising=False)  # which names another folder of data sets
     write_folder(tmp_path / ("data" if place != "here" else ".") / "~old" / "photos", {"cat": 6, "dog": 6})
     assert trained("run", "--dataset", "folder:~old/photos") == 0
     monkeypatch.chdir("run")

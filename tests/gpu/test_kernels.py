@@ -14,7 +14,7 @@ import pytest
 
 from minivit import Tensor
 from minivit.backend import products
-from minivit.backend.arrays import to_numpy
+from minivit.backend.arrays import extremes_are_harmless, to_numpy
 from minivit.backend.gpu import kernels
 from minivit.backend.gpu.cuda import find_cupy
 from minivit.backend.gpu.kernels import KERNELS, LANES, SOURCE, TYPES
@@ -171,7 +171,8 @@ def test_a_kernel_writes_what_its_twin_writes(cupy, name, which, shape, dtype):
         here = converted(name, here, np.dtype(np.float32))
     here = [value.copy() if isinstance(value, np.ndarray) else value for value in here]
 
-    function.__wrapped__(*here)
+    with extremes_are_harmless():
+        function.__wrapped__(*here)
     before = strict_cupy.Crossings.launches
     function(*there)
 
@@ -182,8 +183,6 @@ def test_a_kernel_writes_what_its_twin_writes(cupy, name, which, shape, dtype):
         assert isinstance(other, np.ndarray)
         scale = np.abs(other).max() or 1.0
         found, rounding = to_numpy(mine), ROUNDING.get(dtype, ROUNDING["float32"])
-        if (name, argument) == ("gelu_tanh", "derivative"):
-            rounding *= 6  # where tanh is just above -1, near x = -5.1, an error of it counts 1 + 2 |x u'| = 40-fold
         if found.dtype.itemsize == 2:  # a number near the middle of two may be rounded to either
             found = found.astype(np.float32)
             near = np.abs(found - other) <= SPACING[dtype] / 2 * np.abs(other) + 2.0**-25 + 2 * rounding * scale

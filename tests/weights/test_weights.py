@@ -87,7 +87,7 @@ def test_the_same_model_gives_the_same_arrays_and_a_header(tmp_path, suffix):
         ({"classes": "abcde"}, "classes in its header must be a list of names"),
         ({"classes": [1, 2, 3, 4, 5]}, "classes in its header must be a list of names"),
         ({"preprocessing": {"mean": 3}}, "mean"),
-        ({"step": np.int64(3)}, "step in its header is no JSON value"),
+        ({"step": np.int64(3)}, "step in its header is not a JSON value"),
         ({"config": {}}, "config in its header is another model's"),
     ],
     ids=str,

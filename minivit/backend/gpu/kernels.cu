@@ -202,14 +202,14 @@ __global__ void add_to_rows(Index rows, Index n, T* out, const T* z, const T* pl
 
 // -- elements: a thread each -----------------------------------------------------------------------------------
 
-// out <- x phi, and its derivative if there is an array for it, for phi = (1 + tanh u) / 2, u = c (x + 0.044715 x^3)
+// out <- x phi, and its derivative if there is an array for it, for phi = (1 + tanh u) / 2 = 1 / (1 + exp(-2 u)), u = c (x + 0.044715 x^3)
 template <typename T>
 __global__ void gelu_tanh(Index rows, Index n, const T* x, T* out, T* derivative) {
     typedef Wide<T> W;
     const W c = 0.7978845608028654;  // sqrt(2 / pi)
     EACH_ELEMENT(i) {
         const W value = wide(x[i]), square = value * value;
-        const W phi = W(0.5) + W(0.5) * tanh(value * c * (W(1) + W(0.044715) * square));
+        const W phi = W(1) / (W(1) + exp(W(-2) * value * c * (W(1) + W(0.044715) * square)));
         const W twice_du = W(2) * c * (W(1) + W(3 * 0.044715) * square);
         out[i] = rounded<T>(value * phi);
         if (derivative) derivative[i] = rounded<T>(phi + value * phi * (W(1) - phi) * twice_du);

@@ -118,7 +118,7 @@ def _check_header(header: Header, config: AnyConfig, path: str | Path) -> None:
             json.dumps(value)
         except (TypeError, ValueError, RecursionError) as error:
             raise ConfigError(
-                f"{where}: {name} in its header is no JSON value: {error}; nothing was written"
+                f"{where}: {name} in its header is not a JSON value: {error}; nothing was written"
             ) from error
     read_back = json.loads(json.dumps(header))
     if read_back["config"] != json.loads(json.dumps(asdict(config))):
