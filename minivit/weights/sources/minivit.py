@@ -98,7 +98,7 @@ class Minivit(Source):
         """
         arrays = {f"{WEIGHTS}{name}": to_numpy(array) for name, array in model.state_dict().items()}
         config = asdict(model.config)
-        noted = {name: value for name, value in (header or {}).items() if name not in WRITTEN}
+        noted = dict(header or {})
         kept = {name: value for name, value in model.header.items() if name not in OF_A_CHECKPOINT | noted.keys()}
         if model.config.num_classes and "classes" in kept and not fitting_classes(kept, model.config.num_classes):
             names = kept.pop("classes")
