@@ -202,7 +202,8 @@ __global__ void add_to_rows(Index rows, Index n, T* out, const T* z, const T* pl
 
 // -- elements: a thread each -----------------------------------------------------------------------------------
 
-// out <- x phi, and its derivative if there is an array for it, for phi = (1 + tanh u) / 2 = 1 / (1 + exp(-2 u)), u = c (x + 0.044715 x^3)
+// out <- x phi, and its derivative if there is an array for it, for phi = (1 + tanh u) / 2 = 1 / (1 + exp(-2 u)),
+// u = c (x + 0.044715 x^3)
 template <typename T>
 __global__ void gelu_tanh(Index rows, Index n, const T* x, T* out, T* derivative) {
     typedef Wide<T> W;

@@ -42,7 +42,6 @@ from .source import Description, Header, Hints, Source
 FORMAT = "minivit"
 VERSION = 2  # files of version 1 have neither a version number nor hashes
 HASHES, CHECKSUM = "sha256", "checksum"
-WRITTEN = ("format", "version", HASHES, CHECKSUM)  # fields that `write_arrays` adds
 HEADER_BYTES = 2**26  # a header has some thousands; a damaged file may claim any size
 WEIGHTS, AVERAGED_WEIGHTS = "model/", "ema/"  # prefixes of arrays
 
@@ -97,15 +96,14 @@ class Minivit(Source):
             ConfigError: if `header`, or the model's own, says what could not be read again.
         """
         arrays = {f"{WEIGHTS}{name}": to_numpy(array) for name, array in model.state_dict().items()}
-        config = asdict(model.config)
         noted = dict(header or {})
         kept = {name: value for name, value in model.header.items() if name not in OF_A_CHECKPOINT | noted.keys()}
-        if model.config.num_classes and "classes" in kept and not fitting_classes(kept, model.config.num_classes):
+        head = model.config.num_classes
+        if head and "classes" in kept and not fitting_classes(kept, head):
             names = kept.pop("classes")
             if names:
-                count, head = len(names), model.config.num_classes
-                notice(f"the model's header names {count:,} classes, but its head has {head:,}: no name is saved")
-        whole = kept | {"config": config} | noted
+                notice(f"the model's header names {len(names):,} classes, but its head has {head:,}: no name is saved")
+        whole = kept | {"config": asdict(model.config)} | noted
         _check_header(whole, model.config, path)
         write_arrays(path, whole, arrays)
 
@@ -159,7 +157,8 @@ def write_arrays(path: str | Path, header: Header, arrays: Mapping[str, np.ndarr
             refuse_non_finite(array, f"{printable(path)} was not written: {quoted(name)}")
         except CheckpointError as error:
             raise SaveError(str(error)) from error
-    header = {name: value for name, value in header.items() if name not in WRITTEN}
+    own = ("format", "version", HASHES, CHECKSUM)
+    header = {name: value for name, value in header.items() if name not in own}
     header = {"format": FORMAT, "version": VERSION, **header, HASHES: {n: sha256(a) for n, a in arrays.items()}}
     types = {name: [array.dtype.str, list(array.shape)] for name, array in arrays.items()}
     write_archive(path, arrays, {FORMAT: json.dumps({**header, CHECKSUM: _checksum(header, types)})})
