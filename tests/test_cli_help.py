@@ -14,6 +14,7 @@ import pytest
 import minivit
 from minivit import cli
 from minivit.cli.parser import GROUP_OF, GROUPS, Parser
+from minivit.weights.published import list_models
 
 THEIRS = ("measurement", "prediction", "limits")  # groups of single commands
 PREPARATIONS = {"train", "finetune", "pretrain"}  # their groups are the settled ones alone
@@ -94,6 +95,12 @@ def test_every_command_ends_its_help_with_examples(capsys):
         assert any(example.startswith(f"minivit {name}") for example in parser.examples)
 
 
+def unpublished(options):
+    """The weights of a command that would have to be published, and are not."""
+    names = {str(getattr(options, key, None) or "") for key in ("weights", "init")}
+    return {name for name in names if name.startswith("ViT-")} - set(list_models(weights=True))
+
+
 @pytest.mark.parametrize(("name", "example"), EXAMPLES)
 def test_an_example_is_understood(name, example):
     program, *words = shlex.split(example, comments=True)
@@ -101,6 +108,7 @@ def test_an_example_is_understood(name, example):
     command = words[: words.index(">")] if ">" in words else words
     options = cli.build_parser().parse_args(command)
     assert callable(options.run)
+    assert unpublished(options) == set()
 
 
 def test_an_example_with_a_mistake_would_be_noticed(capsys):

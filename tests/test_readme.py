@@ -5,6 +5,7 @@ import ast
 import importlib
 import re
 import shlex
+import tokenize
 from itertools import takewhile
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from minivit import cli, data
 from minivit.models import MODEL_NAMES, ViT, ViTConfig
 from minivit.training import batches
 from minivit.training.old_options import NEW_NAMES
+from tests.test_cli_help import unpublished
 from tests.test_dialect import UNCLEAR
 
 ROOT = Path(__file__).parents[1]
@@ -88,6 +90,28 @@ def test_readme_stays_two_screens():
     assert len(README) < 12_000
 
 
+def lines_of_code(path):
+    """Count the lines of a module without its comments, docstrings and empty lines."""
+    silent = {tokenize.ENCODING, tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT}
+    with path.open("rb") as file:
+        tokens = [
+            token for token in tokenize.tokenize(file.readline) if token.type not in silent | {tokenize.ENDMARKER}
+        ]
+    lines = {line for token in tokens for line in range(token.start[0], token.end[0] + 1)}
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
+            lines -= set(range(node.body[0].lineno, node.body[0].end_lineno + 1))
+    return len(lines)
+
+
+def test_readme_says_how_many_lines_the_engine_the_layers_and_the_model_have():
+    source = ROOT / "minivit"
+    paths = [*source.glob("engine/*.py"), *source.glob("nn/*.py"), source / "models" / "vit.py"]
+    said = re.search(r"are about\s([\d,]+)\slines of code", README)
+
+    assert said and abs(int(said[1].replace(",", "")) - sum(map(lines_of_code, paths))) <= 100
+
+
 def test_readme_links_the_list_of_pages_which_links_every_page():
     listed = {Path(target).name for target in re.findall(r"\]\(([^)#]+)", PAGES["docs/README.md"])}
 
@@ -119,6 +143,7 @@ def test_every_command_parses_and_names_a_known_model(page):
         options = cli.build_parser().parse_args(command[1:])
         models = getattr(options, "model", None) or []
         assert {*([models] if isinstance(models, str) else models)} <= {*MODEL_NAMES, *PLACEHOLDERS}, command
+        assert unpublished(options) == set()
 
 
 @pytest.mark.parametrize("page", PAGES)

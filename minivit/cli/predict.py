@@ -29,7 +29,7 @@ from .weights import add_weights_options, load_weights, names_of_classes, say_if
 EXAMPLES = (
     "minivit predict cat.jpg dog.jpg --weights runs/first --top 3",
     "minivit predict photos --weights runs/first --csv answers.csv",
-    "minivit predict 'photos/*.jpg' --weights ViT-B_16-224-augreg --json",
+    "minivit predict 'photos/*.jpg' --weights ViT-S_16-224-augreg --json",
 )
 Unread = ImageError | OutOfMemory | DataError  # why a file could not be read
 MOST_AT_A_TIME = 64  # images of a batch, by default
