@@ -92,6 +92,11 @@ def default_data_dir() -> Path:
     return Path(os.environ.get("MINIVIT_DATA") or "data")
 
 
+def _data_dir(given: str | Path | None) -> Path:
+    """Return the folder of the data sets: a given one, with a home directory in place of `~`, or the default."""
+    return default_data_dir() if given is None else expanded(given)
+
+
 def load_dataset(
     name: str,
     data_dir: str | Path | None = None,
@@ -120,7 +125,7 @@ def load_dataset(
         ConfigError: if the name is unknown, or `split` is given for a data set that has test images.
         DataError, DataNotFoundError, DownloadError, SaveError: as `cifar10` and `image_folder`.
     """
-    folder = default_data_dir() if data_dir is None else Path(data_dir)
+    folder = _data_dir(data_dir)
     if name in DATASETS:
         if split is not None:
             raise ConfigError(f"split must be left out for {name}, which has test images")
@@ -145,8 +150,7 @@ def load_folder(
         name, data_dir: as for `load_dataset`.
         split, with_validation: as for `folder_splits`.
     """
-    folder = default_data_dir() if data_dir is None else Path(data_dir)
-    return folder_splits(folder_at(name, folder), split=split, with_validation=with_validation)
+    return folder_splits(folder_at(name, data_dir), split=split, with_validation=with_validation)
 
 
 def load_test_folder(
@@ -165,7 +169,7 @@ def load_test_folder(
         ConfigError: if the name is not a path.
         DataError, DataNotFoundError: as `image_folder`.
     """
-    folder = default_data_dir() if data_dir is None else Path(data_dir)
+    folder = _data_dir(data_dir)
     if not is_dataset(name):
         load_dataset(name)  # raises the error that names what is allowed
     path = folder_at(name, folder)
@@ -177,10 +181,9 @@ def load_test_folder(
 
 def folder_at(name: str, data_dir: str | Path | None = None) -> Path:
     """Return the folder of this name in the working directory or, if there is none, in data_dir."""
-    data_dir = default_data_dir() if data_dir is None else Path(data_dir)
-    path = expanded(name.removeprefix(FOLDER))
+    path, inside = expanded(name.removeprefix(FOLDER)), _data_dir(data_dir)
     try:
-        return path if path.is_dir() or not (data_dir / path).is_dir() else data_dir / path
+        return path if path.is_dir() or not (inside / path).is_dir() else inside / path
     except OSError as error:
         raise DataError(f"{quoted(name)} cannot be read: {error.strerror}") from error
 

@@ -151,7 +151,11 @@ def new_folder(folder: Path, checksums: bool = False) -> Iterator[Path]:
         if checksums:
             write_checksums(unfinished)
         unfinished.chmod(0o755)  # mkdtemp makes folders that only the owner may read
-        put_in_place(unfinished, folder)
+        try:
+            put_in_place(unfinished, folder)
+        except OSError:
+            if not folder.is_dir():  # it is there if another process unpacked the same archive meanwhile
+                raise
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)  # it no longer exists if all went well
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import ConfigError, ShapeError
-from ..images.decoding import Images, resize_batch, resize_image
+from ..images.decoding import Images, channels_of, resize_batch, resize_image
 from ..images.fitting import fit_batch
 from ..preprocessing import Preprocessing
 from ..utils.integers import integer
@@ -83,8 +83,7 @@ def random_resized_crop(
 
     def augment(images: Images, rng: np.random.Generator) -> np.ndarray:
         boxes = RandomBoxes(len(images), area, ratio, rng)
-        channels = images.shape[3] if isinstance(images, np.ndarray) else 3
-        crops = np.empty((len(images), height, width, channels), np.uint8)
+        crops = np.empty((len(images), height, width, channels_of(images)), np.uint8)
         for i, image in enumerate(images):
             rows, columns, _ = image.shape
             top, left, h, w = boxes.box(i, rows, columns) or _middle(rows, columns, ratio)

@@ -6,7 +6,7 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeGuard
 
 from ..backend.arrays import available_cores
 from ..backend.pools import thread_pool
@@ -35,7 +35,7 @@ def find_broken(parts: Iterable[AnyDataset], progress: bool = False) -> dict[str
     """
     from tqdm.auto import tqdm
 
-    files = [(path, name_of(path, part)) for part in _files(parts) for path in part.images.paths]
+    files = [(path, name_of(path, part)) for part in filter(has_files, parts) for path in part.images.paths]
     broken = {}
     with (
         thread_pool(available_cores()) as pool,  # Pillow's decoders run beside Python, so threads are enough
@@ -90,7 +90,7 @@ def _same_bytes(parts: Iterable[AnyDataset], key: Callable[[_File], int]) -> Ite
     """Yield the files that have the same bytes and differ in a key, in groups; only files of one size are read."""
     sizes: dict[int, list[_File]] = defaultdict(list)
     for number, part in enumerate(parts):
-        if not isinstance(part, FileDataset):
+        if not has_files(part):
             continue
         for i, (path, label) in enumerate(zip(part.images.paths, part.labels.tolist(), strict=True)):
             sizes[path.stat().st_size].append(_File(path, name_of(path, part), label, number, i))
@@ -160,5 +160,6 @@ def _digest(path: Path) -> bytes:
         return hashlib.file_digest(file, "blake2b").digest()
 
 
-def _files(parts: Iterable[AnyDataset]) -> list[FileDataset]:
-    return [part for part in parts if isinstance(part, FileDataset)]
+def has_files(dataset: AnyDataset) -> TypeGuard[FileDataset]:
+    """Return whether the images of a data set are in files."""
+    return isinstance(dataset, FileDataset) and dataset.images.in_files

@@ -27,7 +27,12 @@ class ImageFiles(Sequence[np.ndarray]):
 
     Args:
         paths: the files.
+
+    Attributes:
+        in_files: whether each image has a file.
     """
+
+    in_files = True
 
     def __init__(self, paths: Iterable[str | Path]) -> None:
         names = [str(path) for path in paths]  # a million strings take a third of the memory of as many Paths

@@ -28,6 +28,7 @@ import numpy as np
 from ..errors import ConfigError, DataError, DataNotFoundError
 from ..images.kinds import HEIC_SUFFIXES, first_bytes, heic_is_readable, is_unread_heic, kind_of
 from ..utils.aliases import old_names
+from ..utils.files import LOCK
 from ..utils.notices import notice
 from ..utils.text import composed, listed, printable
 from .dataset import FileDataset, ImageFiles
@@ -316,10 +317,12 @@ def _is_sidecar(folder: Path) -> bool:
 
 
 def _is_written_by_minivit(folder: Path) -> bool:
-    """Return whether the folder is a run, a report or the folder `runs`, which may be beside the class folders."""
-    if folder.name == "runs":  # a run that has just begun has an empty folder
-        inside = [_is_written_by_minivit(child) or not any(child.iterdir()) for child in _folders(folder)]
-        return bool(inside) and all(inside) and not _has_images(folder)
+    """Return whether the folder is a run, a report or a folder of these, which may be beside the class folders."""
+    if (inside := _folders(folder)) and not _has_images(folder):
+        of_runs = folder.name == "runs"  # in which a run that has just begun has an empty folder
+        return all(_is_written_by_minivit(one) or (of_runs and not any(one.iterdir())) for one in inside)
+    if (folder / LOCK).is_file() and len(list(folder.iterdir())) == 1:  # a run that begins
+        return True
     return any(all((folder / name).is_file() for name in names) for names in OUTPUTS)
 
 

@@ -166,6 +166,11 @@ def resize_image(pixels: np.ndarray, height: int, width: int, interpolation: str
     return np.stack([np.asarray(channel) for channel in resized], axis=-1)
 
 
+def channels_of(images: Images) -> int:
+    """Return the number of channels of a batch: C of an array (B, H, W, C), or what other images say, or else 3."""
+    return images.shape[3] if isinstance(images, np.ndarray) else getattr(images, "channels", 3)
+
+
 def resize_batch(images: Images, height: int, width: int) -> np.ndarray:
     """Resize every image of a batch with `resize_image`, one at a time, to uint8 (B, height, width, C).
 
@@ -173,8 +178,7 @@ def resize_batch(images: Images, height: int, width: int) -> np.ndarray:
     """
     if isinstance(images, np.ndarray) and images.shape[1:3] == (height, width):
         return images
-    channels = images.shape[3] if isinstance(images, np.ndarray) else 3
-    resized = np.empty((len(images), height, width, channels), np.uint8)
+    resized = np.empty((len(images), height, width, channels_of(images)), np.uint8)
     for i, image in enumerate(images):
         resized[i] = resize_image(image, height, width)
     return resized
@@ -450,6 +454,12 @@ def _orientation(image: Image.Image) -> int:
     except Exception:
         return 1
     return value if 1 <= value <= 8 else 1
+
+
+def upright_size(image: Image.Image) -> tuple[int, int]:
+    """Return the (H, W) that the pixels of a Pillow image have once they are turned upright."""
+    width, height = image.size
+    return (width, height) if _orientation(image) >= 5 else (height, width)
 
 
 def _upright(pixels: np.ndarray, orientation: int) -> np.ndarray:

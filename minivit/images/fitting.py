@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from ..preprocessing import Preprocessing
-from .decoding import Images, decode_image, resize_image
+from .decoding import Images, channels_of, decode_image, resize_image
 
 RATIO = 100  # of the longer side of an image to its shorter one
 
@@ -69,8 +69,7 @@ def fit_batch(images: Images, height: int, width: int, preprocessing: Preprocess
         _, rows, columns, _ = images.shape
         if (rows, columns) == (height, width) == preprocessing.size_of_resized(rows, columns, height, width):
             return images
-    channels = images.shape[3] if isinstance(images, np.ndarray) else 3
-    fitted = np.empty((len(images), height, width, channels), np.uint8)
+    fitted = np.empty((len(images), height, width, channels_of(images)), np.uint8)
     for i, image in enumerate(images):
         fitted[i] = fit_image(image, height, width, preprocessing)
     return fitted

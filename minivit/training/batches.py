@@ -13,7 +13,6 @@ from ..data import (
     DATASETS,
     AnyDataset,
     Dataset,
-    FileDataset,
     Loader,
     Splits,
     default_data_dir,
@@ -27,6 +26,7 @@ from ..data.checking import (
     find_broken,
     find_contradictions,
     find_copies,
+    has_files,
     lines_about,
     sentence_about_contradictions,
     sentence_about_copies,
@@ -199,7 +199,7 @@ def refuse(broken: Mapping[str, str], splits: Splits, folder: Path | None, show:
 
 def say_all_is_well(data: RunData, show: bool) -> None:
     """Say that every image was read; give a notice of images in two classes, or both trained and measured on."""
-    files = sum(len(part) for part in data.splits.parts.values() if isinstance(part, FileDataset))
+    files = sum(len(part) for part in data.splits.parts.values() if has_files(part))
     if show and files:
         say(f"all {files:,} images can be read")
     if pairs := find_contradictions(data.splits.parts.values()):

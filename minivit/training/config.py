@@ -67,6 +67,8 @@ class TrainConfig(
             self._check("ema_decay", not self.ema_decay, "left alone where patches are masked")
             self._check("patch_dropout", not self.patch_dropout, "left alone where patches are masked")
             self._check("sampler", self.sampler == "shuffled", "shuffled where patches are masked")
+            if self.target == "pixels":  # no answer is right or wrong: the loss alone is measured
+                object.__setattr__(self, "monitor", "loss")
 
 
 DEFAULTS: dict[str, Any] = {option.name: option.default for option in fields(TrainConfig)}

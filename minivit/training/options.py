@@ -41,6 +41,7 @@ OF_THE_MODEL = (
     "patch_size", "dim", "depth", "heads", "mlp_ratio", "pool", "positions", "positions_at", "attention_init",
     "embedding_init", "qk_norm",
 )  # fmt: skip
+OF_WEIGHTS = ("grid", "mean", "std", "resize", "crop", "interpolation", "gelu", "eps")  # how a file of them is read
 SIZES = ("patch_size", "dim", "depth", "heads", "mlp_ratio")
 ATTENTION_INITS, EMBEDDING_INITS = ("xavier", "mimetic"), ("lecun", "whitened")
 QK_NORMS = ("none", "layer")
@@ -202,14 +203,17 @@ class ModelOptions(Options):
             if getattr(self, name):
                 read(name, getattr(self, name))
         if self.weights:
-            for name in ("patch_size", "dim", "depth", "mlp_ratio", "qk_norm"):
+            for name in ("patch_size", "dim", "depth", "mlp_ratio", "positions", "positions_at", "qk_norm"):
                 why = "the starting weights settle the model's shape"
                 self._check(name, getattr(self, name) is None, "left out", why=why)
             why = "the run starts from trained weights"
             for name in ("attention_init", "embedding_init"):
                 self._check(name, getattr(self, name) is None, "left out", why=why)
-        elif self.model != OWN_MODEL:
-            model_config(self.model, **self._shape_to_check)
+        else:
+            for name in OF_WEIGHTS:
+                self._check(name, not getattr(self, name), "left out", why="it says how starting weights are read")
+            if self.model != OWN_MODEL:
+                model_config(self.model, **self._shape_to_check)
 
     @property
     def title(self) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from threading import Lock
 from typing import Any, overload
 
 import numpy as np
@@ -14,7 +15,7 @@ import numpy as np
 from ..data import AnyDataset, Batch, Dataset, FileDataset, ImageFiles, Loader
 from ..data.dataset import RESIZED_EXACTLY, Indices, channels_last_advice
 from ..errors import ConfigError, DataError, DTypeError, MinivitError, ShapeError
-from ..images.decoding import pixels_of
+from ..images.decoding import pixels_of, upright_size
 from ..images.fitting import fit_batch
 from ..images.given import MODES, is_pillow
 from ..nn import Module
@@ -95,10 +96,20 @@ def as_dataset(given: Any, name: str, expected: Expected, show: bool = False) ->
 
 def _is_pair(given: Any) -> bool:
     """Return whether something is (images, labels) or (image, label), and not two such pairs."""
-    if not isinstance(given, tuple | list) or len(given) != 2 or isinstance(given[0], tuple):
+    if not isinstance(given, tuple | list) or len(given) != 2:
         return False
-    first = given[0]  # PyTorch's DataLoader makes lists of its batches
-    return not (isinstance(first, list) and len(first) == 2 and getattr(first[0], "ndim", 0) == 4)
+    first = given[0]  # images, or a pair itself: (image, label), or a batch, of which PyTorch's DataLoader makes a list
+    if not isinstance(first, tuple | list) or len(first) != 2:
+        return True
+    return not _is_integer(first[1]) and getattr(first[0], "ndim", 0) != 4
+
+
+def _is_integer(value: Any) -> bool:
+    try:
+        operator.index(value)
+    except TypeError:
+        return False
+    return True
 
 
 def _checked_dataset(dataset: AnyDataset, name: str, expected: Expected) -> AnyDataset:
@@ -119,7 +130,7 @@ def _checked_dataset(dataset: AnyDataset, name: str, expected: Expected) -> AnyD
 
 
 def _from_arrays(images: Any, labels: Any, name: str, expected: Expected) -> AnyDataset:
-    if isinstance(images, list | tuple) and len({np.shape(image) for image in images}) > 1:  # of any size
+    if isinstance(images, list | tuple) and len({_shape_of(image) for image in images}) > 1:  # of any size
         pairs = list(zip(images, labels, strict=False))
         numbers = labels_of(labels, name, len(images), expected)
         channels = expected.image_shape[2] if expected.image_shape else 3
@@ -133,6 +144,11 @@ def _from_arrays(images: Any, labels: Any, name: str, expected: Expected) -> Any
     numbers = labels_of(labels, name, len(pixels), expected)
     kind = Dataset if pixels.dtype == np.uint8 else Prepared
     return kind(OWN_DATA, pixels, numbers, expected.names(numbers))
+
+
+def _shape_of(image: Any) -> tuple[int, ...]:
+    """Return the shape of an image; a Pillow image's is the (H, W) of its upright pixels."""
+    return upright_size(image) if is_pillow(image) else np.shape(image)
 
 
 def images_of(images: Any, name: str, expected: Expected) -> np.ndarray:
@@ -274,10 +290,14 @@ class ItemImages(ImageFiles):
         places: of its items, in the order of the images.
         channels: that the model reads.
         name: of the argument, for messages.
+        turn: held while an item is read: a data set may move in a file that several threads would share.
     """
 
-    def __init__(self, items: Any, places: Indices | range, channels: int, name: str):
+    in_files = False
+
+    def __init__(self, items: Any, places: Indices | range, channels: int, name: str, turn: Lock | None = None):
         self.items, self.places, self.channels, self.name = items, np.asarray(places, np.int64), channels, name
+        self.turn = turn or Lock()
         self.read = range(len(self.places))  # the others are black
 
     @property
@@ -294,11 +314,13 @@ class ItemImages(ImageFiles):
     def __getitem__(self, index: Indices) -> ItemImages: ...
     def __getitem__(self, index: int | Indices) -> np.ndarray | ItemImages:
         if not isinstance(index, int | np.integer):
-            return ItemImages(self.items, self.places[index], self.channels, self.name)
+            return ItemImages(self.items, self.places[index], self.channels, self.name, self.turn)
         if range(len(self))[index] not in self.read:
             return np.zeros((1, 1, self.channels), np.uint8)
         place = int(self.places[index])
-        image, _ = _pair(self.items[place], f"{self.name}[{place}]")
+        with self.turn:
+            item = self.items[place]
+        image, _ = _pair(item, f"{self.name}[{place}]")
         return item_pixels(image, f"{self.name}[{place}]", self.channels)
 
     def only(self, decoded: slice) -> ItemImages:
@@ -321,10 +343,16 @@ def _from_items(given: Any, first: Any, name: str, expected: Expected, show: boo
 
 
 def _labels_of_items(given: Any, name: str, show: bool) -> Any:
-    """Return the labels of all items: what the data set keeps as `targets` or `labels`, else each item is read."""
-    for attribute in ("targets", "labels"):
+    """Return the labels of all items: what the data set keeps as `targets` or `labels`, else each item is read.
+
+    Items may have other labels than those kept: a transform changes them, or they are of another task.
+    """
+    for attribute in ("targets", "labels") if getattr(given, "target_transform", None) is None else ():
         kept = getattr(given, attribute, None)
-        if kept is not None and np.ndim(kept) == 1 and len(kept) == len(given):
+        if kept is None or np.ndim(kept) != 1 or len(kept) != len(given):
+            continue
+        column, some = np.asarray(kept), {0, len(given) // 2, len(given) - 1}
+        if all(_same_number(_pair(given[place], f"{name}[{place}]")[1], column[place]) for place in some):
             return kept
     from tqdm.auto import tqdm
 
@@ -338,6 +366,12 @@ def _labels_of_items(given: Any, name: str, show: bool) -> Any:
         except TypeError as error:
             raise DTypeError(f"{name}[{place}]: the label must be an integer, not {quoted(label)}") from error
     return labels
+
+
+def _same_number(one: Any, other: Any) -> bool:
+    with suppress(TypeError, ValueError):
+        return float(one) == float(other)
+    return False
 
 
 def _pair(item: Any, where: str) -> Any:

@@ -190,6 +190,7 @@ def recipe(name: str | Path, **given: Any) -> TrainConfig:
     Raises:
         ConfigError: for an unknown name or options that do not fit.
     """
+    given = as_written_now(given)
     own = str(name).endswith(".toml")
     source = _own_recipe(Path(name), "train", given) if own else load_recipe(str(name))
     return TrainConfig(**with_recipe(source, given).options)
@@ -238,10 +239,20 @@ def _below(source: Recipe, given: Layer) -> Layer:
     layers: list[Layer] = []
     chain = _chain(source)
     plain = _merged(*(one.options for one in reversed(chain)), given)
+    used, own = plain.get("optimizer", DEFAULTS["optimizer"]), None
     for one in reversed(chain):
-        layers += [one.options]
-        layers += [options for name, value, options in one.rules if plain.get(name, DEFAULTS[name]) == value]
+        own = one.options.get("optimizer", own)  # the optimiser that this file's rates are for
+        holding = [options for name, value, options in one.rules if plain.get(name, DEFAULTS[name]) == value]
+        layers += [
+            _without_rates(layer) if layer.get("optimizer", own) not in (None, used) else layer
+            for layer in (one.options, *holding)
+        ]
     return _merged(*layers)
+
+
+def _without_rates(layer: Layer) -> Layer:
+    """Return options without an optimiser that is not used, and without its rates."""
+    return {name: value for name, value in layer.items() if name not in ("optimizer", *OF_THE_OPTIMIZER)}
 
 
 def _chain(source: Recipe) -> list[Recipe]:
@@ -279,7 +290,9 @@ def _replaced_by(layer: Layer, below: Layer) -> list[str]:
     if "optimizer" in below and layer.get("optimizer", below["optimizer"]) != below["optimizer"]:
         dropped += OF_THE_OPTIMIZER
     if layer.get("weights"):  # they settle the model
-        dropped += ["model", "image_size", *OF_THE_MODEL, *PATCH_DROPOUT]
+        dropped += ["model", *OF_THE_MODEL, *PATCH_DROPOUT]
+        if "model" in below and not below.get("weights"):  # the size of another model's images
+            dropped.append("image_size")
     elif "model" in layer:
         dropped += _not_of(layer["model"])
     if layer.get("positions") == "relative" or layer.get("positions_at", "stem") != "stem":  # they need all patches
@@ -352,7 +365,7 @@ def _of_file(command: str, given: Layer, path: Path) -> Resolved:
         dropped = _replaced_by(given, options)
         if given.get("dataset") in DATASETS:  # these are for folders
             dropped += ["split", "skip_broken"]
-        changed = [name for name in dropped if name not in ("model", "image_size", *given, *A_LENGTH)]
+        changed = [name for name in dropped if name not in ("model", *given, *A_LENGTH)]
         lost = [name for name in changed if options.get(name) != DEFAULTS[name]]
         kept = {name: value for name, value in options.items() if name not in dropped}
         return Resolved(kept | given, printable(path), notes=_left_out(lost, path))
@@ -369,7 +382,13 @@ def _of_file(command: str, given: Layer, path: Path) -> Resolved:
         if name in source.options and name not in given:
             raise ConfigError(f"{printable(path)}: {error}") from error
         raise
-    lost = [name for name in source.options if name not in found.options and name not in (*A_LENGTH, "image_size")]
+    other_rates = OF_THE_OPTIMIZER if "optimizer" in given else ()
+    lost = [
+        name
+        for name, value in source.options.items()
+        if name not in (*given, *A_LENGTH)
+        and (name not in found.options or (name in other_rates and found.options[name] != value))
+    ]
     return replace(found, source=printable(path), notes=(*found.notes, *_left_out(lost, path)))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -60,6 +61,14 @@ def save_run(run: Run) -> None:
         raise not_finite(str(error), run.step, run.optimizer.lr, run.checkpoint) from error
 
 
+# What the files of a run note beside the model: in `described`, in a checkpoint and in best.npz.
+NOTES_OF_A_RUN = {
+    *("train", "images", "dataset", "split", NOTES),
+    *("precision", "optimizer", "teacher", "labels", *(one.name for one in fields(Progress))),
+    *("epoch", "monitor"),
+}
+
+
 def described(run: Run) -> dict[str, Any]:
     """Return what each of a run's files of weights notes: on which images, and with which options."""
     return {
@@ -70,6 +79,11 @@ def described(run: Run) -> dict[str, Any]:
         "split": run.data.split,
         NOTES: run.notes,
     }
+
+
+def without_notes_of_a_run(header: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a model's header without what a run noted of its images, its options and how far it came."""
+    return {name: value for name, value in header.items() if name not in NOTES_OF_A_RUN}
 
 
 def notes_of_weights(run: Run) -> dict[str, Any]:

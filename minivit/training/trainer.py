@@ -33,10 +33,11 @@ from ..preprocessing import preprocessing_in
 from ..utils.aliases import tells_unknown_keywords
 from ..utils.console import EXIT_TERMINATED
 from ..utils.notices import in_words_of_a_script, notice
-from ..utils.text import composed, printable, shell_word
+from ..utils.text import composed, printable, quoted, shell_word
 from ..weights import (
     config_of,
     find_weights,
+    has_zero_head,
     load_for_pixels,
     pool_of,
     read_header,
@@ -87,7 +88,7 @@ from .objectives import Classes, MaskedPatches, Objective, Outcome
 from .optim import OPTIMIZERS, ExponentialAverage, Optimizer
 from .options import OPTIONS_AS_TEXT, ComputeOptions, ModelOptions, ObjectiveOptions, OptimOptions, betas_of
 from .precision import HALF, check_precision, precision
-from .resuming import restore_run, share_first_ranks_state
+from .resuming import restore_run, share_first_ranks_state, without_notes_of_a_run
 from .run import Run, RunResult
 from .schedule import Schedule, steps_in
 from .snapshots import drop_later_snapshots
@@ -208,12 +209,14 @@ class Trainer:
             raise ConfigError("a run on batches of a script cannot be resumed: give arrays or a data set instead")
         if self.given.optimizer:
             self.given.optimizer.lr = self._peak
-        with opened_run(
-            self.config, self.out, resume=resume, show=self.show, ranks=self.ranks, given=self.given,
-            signals=self.signals,
+        # A second call trains what the first one built.
+        given = replace(self.given, model=self._run.model) if self._run else self.given
+        with self._learning_as_before(), opened_run(
+            self.config, self.out, resume=resume, show=self.show, ranks=self.ranks, given=given, signals=self.signals
         ) as run:  # fmt: skip
             self._run = run
             self.model = self.model or run.model
+            run.model.header = without_notes_of_a_run(run.model.header)  # those of an earlier one hold no longer
             if is_named(run.data.train.classes):
                 note_classes(run.model, run.data.train.classes)
             try:
@@ -222,6 +225,16 @@ class Trainer:
                 run.model.eval()
                 if self.given.optimizer:
                     self.given.optimizer.lr = self._peak
+
+    @contextmanager
+    def _learning_as_before(self) -> Iterator[None]:
+        """Let the model's parameters learn after a run as they did before it: a run may freeze all but the head."""
+        learned = {id(tensor): tensor.requires_grad for tensor in (self.model.parameters() if self.model else ())}
+        try:
+            yield
+        finally:
+            for tensor in self.model.parameters() if self.model else ():
+                tensor.requires_grad = learned.get(id(tensor), True)  # of a model that the run built, all of them
 
     def evaluate(self, data: Any = None) -> dict[str, float]:
         """Return loss, accuracy and the metrics, by name, of the model or of the average of its weights (--ema-decay).
@@ -433,7 +446,7 @@ def build_run(
     # What is trained for, and by which rule: a masked patch model adds weights, and a teacher may be downloaded.
     with ranks.first_before_others():
         weights = class_weights_of(config, data.train, device)
-        objective = build_objective(config, model, config.title, config.seed, device, weights)
+        objective = build_objective(config, model, config.title, config.seed, device, weights, data.train.classes)
     depth = getattr(model.config, "depth", 0)
     optimizer = given.optimizer or build_optimizer(config, objective.network, depth)
     optimizer.workers = workers = build_workers(config, device, ranks)
@@ -570,6 +583,10 @@ def load_starting_model(options: ModelOptions, classes: Sequence[str]) -> Classi
             name: read(name, getattr(options, name)) for name, read in OPTIONS_AS_TEXT.items() if getattr(options, name)
         },
     )
+    stay = [name for name in ("dropout", "stochastic_depth") if not getattr(options, name)]
+    for name in stay:
+        if rate := getattr(model.config, name, 0.0):
+            notice(f"{printable(options.title)} has {name.replace('_', ' ')} {rate:g} and keeps it")
     model = with_rates(model, **options.rates)
     named, train = [composed(str(name)) for name in header.get("classes") or ()], header.get("train")
     without_labels = isinstance(train, dict) and train.get("objective", "classes") != "classes"
@@ -621,6 +638,7 @@ def build_objective(
     seed: int,
     device: str,
     class_weights: Array | None = None,
+    classes: Sequence[str] = (),
 ) -> Objective:
     """Return what the model is trained for.
 
@@ -631,6 +649,7 @@ def build_objective(
         seed: draws the weights that masked patch prediction adds.
         device: where it computes.
         class_weights: (K,), of the classes in the loss; None if all count alike.
+        classes: the names of the data's classes, with which a teacher's are compared.
     """
     if options.objective == "masked-patch":
         if not isinstance(model, ViT):
@@ -640,8 +659,32 @@ def build_objective(
         return MaskedPatches(masked)
     if options.freeze:
         freeze_all_but_head(model)
-    teacher = load_for_pixels(find_weights(options.teacher))[0].to(device) if options.teacher else None
+    teacher = load_teacher(options.teacher, classes).to(device) if options.teacher else None
     return Classes(model, options.label_smoothing, teacher, options.teacher_weight, options.temperature, class_weights)
+
+
+def load_teacher(weights: str, classes: Sequence[str]) -> Classifier:
+    """Return the model in a weights file that answers with the same classes in the same order.
+
+    Args:
+        weights: a path, or the name of published weights.
+        classes: the names of the data's.
+
+    Raises:
+        ConfigError: if its classes have other names, or its head was never trained.
+    """
+    model, header = load_for_pixels(find_weights(weights))
+    if has_zero_head(model):
+        raise ConfigError(f"the teacher {printable(weights)} knows no class: its head is all zeros")
+    named = [composed(str(name)) for name in header.get("classes") or ()]
+    if is_named(named) and is_named(classes) and len(named) == len(classes):
+        for place, (own, other) in enumerate(zip(named, map(composed, classes), strict=True)):
+            if own != other:
+                raise ConfigError(
+                    f"the teacher's class {place} is {quoted(own)}, and that of the data {quoted(other)}: a teacher "
+                    "must have the same classes in the same order"
+                )
+    return model
 
 
 def build_optimizer(options: OptimOptions, network: Module, depth: int) -> Optimizer:

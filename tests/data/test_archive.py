@@ -2,7 +2,9 @@
 
 import gzip
 import tarfile
+import threading
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -133,6 +135,24 @@ def test_a_block_that_cannot_be_decompressed(archive):
         pack.compress(content[:400_000]) + pack.flush(zlib.Z_FULL_FLUSH) + b"\xff" * 100
     )  # no block type
     refused(archive, "cannot be unpacked")
+
+
+def test_processes_that_unpack_at_the_same_time_all_find_the_folder(archive):
+    write_tar(archive, FILES)
+    together = threading.Barrier(3)
+
+    def wanted(name):
+        if name == "c.jpg":  # the others have begun too
+            together.wait(10)
+        return True
+
+    with ThreadPoolExecutor(3) as pool:
+        unpacking = [
+            pool.submit(unpack, archive, archive.parent / "folder", "inner", wanted, progress=False) for _ in range(3)
+        ]
+        assert [one.result() for one in unpacking] == [None] * 3
+    assert contents(archive.parent / "folder") == {"a.txt": b"a", "deep/b.txt": b"bb", "c.jpg": b"ccc"}
+    assert sorted(path.name for path in archive.parent.iterdir()) == ["archive.tar.gz", "folder"]
 
 
 def test_no_archive_at_all(archive):

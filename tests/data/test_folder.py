@@ -2,6 +2,7 @@
 
 import gc
 import random
+import re
 import unicodedata
 import weakref
 from pathlib import Path
@@ -9,13 +10,26 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from minivit.data import FileDataset, ImageFiles, Loader, dataset, image_folder, is_dataset, load_dataset, resize
+from minivit.data import (
+    FileDataset,
+    ImageFiles,
+    Loader,
+    dataset,
+    folder_at,
+    image_folder,
+    is_dataset,
+    load_dataset,
+    load_folder,
+    load_test_folder,
+    resize,
+)
 from minivit.data.augment import chain, crop_and_flip, random_erasing
 from minivit.data.folder import images_below
 from minivit.data.mixing import mixup
 from minivit.data.splits import names_of
 from minivit.errors import ConfigError, DataError, DataNotFoundError, ImageError, ShapeError
 from minivit.images.decoding import decode_image, resize_image
+from minivit.utils.files import locked
 
 from .images_on_disk import write_folder, write_picture
 
@@ -55,6 +69,16 @@ def test_runs_and_reports_beside_the_classes_are_no_classes(tmp_path):
     for name in ("runs/one/config.json", "runs/one/metrics.jsonl", "report/report.md", "report/metrics.json"):
         (tmp_path / name).write_text("", encoding="utf-8")
     assert image_folder(tmp_path)[0].classes == ("cat", "dog")
+
+
+@pytest.mark.parametrize("out", ["mine", "results/mine"])
+def test_a_run_that_begins_beside_the_classes_is_no_class(tmp_path, out):
+    write_folder(tmp_path, {"cat": 5, "dog": 5})
+    (tmp_path / out).mkdir(parents=True)
+    with pytest.raises(DataError, match="holds no images"):  # an empty folder may be a class that is not filled yet
+        image_folder(tmp_path)
+    with locked(tmp_path / out):
+        assert image_folder(tmp_path)[0].classes == ("cat", "dog")
 
 
 @pytest.mark.parametrize("content", ["runs", "runs/fast"])
@@ -406,3 +430,16 @@ def test_a_known_name_is_not_looked_for_on_the_disk(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(DataNotFoundError, match="cifar-10-binary"):
         load_dataset("cifar10", tmp_path, download=False)
+
+
+def test_the_home_directory_may_be_written_short_in_data_dir(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    monkeypatch.chdir(write_folder(tmp_path / "elsewhere", {"a": 1}))
+    write_folder(tmp_path / "sets" / "pets", {"cat": 5, "dog": 5})
+    for part in (*load_dataset("folder:pets", "~/sets"), load_folder("folder:pets", Path("~/sets")).train):
+        assert part.images.paths[0].is_relative_to(tmp_path / "sets")
+    assert load_test_folder("folder:pets", "~/sets").classes == ("cat", "dog")
+    assert folder_at("folder:pets", "~/sets") == tmp_path / "sets" / "pets"
+    with pytest.raises(DataNotFoundError, match=re.escape(f"cifar10 is not in {tmp_path / 'sets'}:")):
+        load_dataset("cifar10", "~/sets", download=False)

@@ -24,8 +24,9 @@ from minivit.training.options import (
     OptimOptions,
     RecordOptions,
 )
+from minivit.weights import save_weights
 
-from .conftest import tiny_model
+from .conftest import tiny_dataset, tiny_model
 
 GROUPS = [AugmentOptions, ComputeOptions, DataOptions, ModelOptions, ObjectiveOptions, OptimOptions, RecordOptions]
 
@@ -261,3 +262,52 @@ def test_the_rate_ends_at_the_least_one_and_the_optimiser_gets_the_betas():
     assert (schedule(0), schedule(10)) == (1e-3, 1e-4)
     assert trainer.build_optimizer(group, network, 6).betas == (0.8, 0.95)
     assert trainer.build_optimizer(OptimOptions(), network, 6).betas == (0.9, 0.999)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("gelu", "erf"), ("eps", 1e-5), ("grid", "2,2"), ("mean", "0.5"), ("std", "0.5"), ("resize", "48"),
+     ("crop", "0.9"), ("interpolation", "bicubic")],
+)  # fmt: skip
+def test_an_option_about_reading_weights_is_refused_without_them(name, value):
+    assert getattr(TrainConfig(weights="w.npz", **{name: value}), name) == value
+    with pytest.raises(ConfigError, match=f"{name} must be left out, not .*: it says how starting weights are read"):
+        TrainConfig(**{name: value})
+
+
+@pytest.mark.parametrize(("name", "value"), [("positions", "sincos2d"), ("positions_at", "every")])
+def test_positions_are_refused_with_weights_which_have_theirs(name, value):
+    assert getattr(TrainConfig(**{name: value}), name) == value
+    with pytest.raises(ConfigError, match="the starting weights settle the model's shape"):
+        TrainConfig(weights="w.npz", **{name: value})
+
+
+def test_without_right_and_wrong_answers_the_best_is_that_of_the_least_loss():
+    assert TrainConfig(objective="masked-patch", target="pixels").monitor == "loss"
+    assert TrainConfig(objective="masked-patch", target="4x4").monitor == "accuracy"
+    assert TrainConfig(target="pixels").monitor == "accuracy"
+
+
+def test_rates_that_starting_weights_keep_are_said(tmp_path):
+    save_weights(tiny_model(dropout=0.5, stochastic_depth=0.25), tmp_path / "w.npz")
+    options = ModelOptions(weights=str(tmp_path / "w.npz"), dropout=0.1)
+    with pytest.warns(Notice) as said:
+        model = trainer.build_model(options, tiny_dataset(6, 0), seed=0)
+    assert "w.npz has stochastic depth 0.25 and keeps it" in [str(one.message) for one in said]
+    assert not any("has dropout" in str(one.message) for one in said)
+    assert (model.config.dropout, model.config.stochastic_depth) == (0.1, 0.25)
+
+
+def test_a_teacher_has_the_classes_of_the_data_in_their_order(tmp_path):
+    teacher = tiny_model()
+    teacher.head.weight.data = teacher.head.weight.data + 1
+    for name, classes in (("same", "abc"), ("other", "acb"), ("numbers", "012")):
+        teacher.header = {"classes": list(classes)}
+        save_weights(teacher, tmp_path / f"{name}.npz")
+    for name in ("same", "numbers"):
+        assert trainer.load_teacher(str(tmp_path / f"{name}.npz"), ("a", "b", "c")).config == teacher.config
+    with pytest.raises(ConfigError, match="the teacher's class 1 is 'c', and that of the data 'b'"):
+        trainer.load_teacher(str(tmp_path / "other.npz"), ("a", "b", "c"))
+    save_weights(tiny_model(), tmp_path / "new.npz")
+    with pytest.raises(ConfigError, match=r"new\.npz knows no class: its head is all zeros"):
+        trainer.load_teacher(str(tmp_path / "new.npz"), ("a", "b", "c"))

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from minivit.errors import ConfigError
-from minivit.training import recipe
+from minivit.training import TrainConfig, recipe
+from minivit.training.folder import write_config
 from minivit.training.recipes import resolved
 
 
@@ -84,6 +85,54 @@ def test_options_of_a_file_that_do_not_fit_are_named(write, given, lost):
     path = write('like = "cifar10"\ndim = 48\nheads = 3\npatch-dropout = 0.3\nepochs = 2')
     notes = resolved("train", given, config=path).notes
     assert notes == ((f"left out of {path}, for it does not fit what was given: {lost}",) if lost else ())
+
+
+@pytest.mark.parametrize(
+    ("text", "lr", "lost"),
+    [
+        ('optimizer = "adamw"', 0.01, ""),
+        ('optimizer = "muon"\nlr = 0.3', 0.01, "--lr"),
+        ("lr = 0.3", 0.01, "--lr"),
+        ('optimizer = "adamw"\nweight-decay = 0.5', 0.01, "--weight-decay"),
+        ('[when."optimizer = sgd"]\nlr = 0.7', 0.7, ""),
+        ('[when."dataset = cifar10"]\nlr = 0.7', 0.01, ""),
+        ('optimizer = "sgd"\nlr = 0.7', 0.7, ""),
+    ],
+)
+def test_an_optimiser_that_is_given_has_its_own_rates_of_the_recipe(write, text, lr, lost):
+    path = write(f'like = "cifar10"\n{text}')
+    found = resolved("train", {"optimizer": "sgd"}, config=path)
+    assert found.options["optimizer"] == "sgd" and found.options["lr"] == lr
+    assert found.notes == ((f"left out of {path}, for it does not fit what was given: {lost}",) if lost else ())
+
+
+def test_a_rate_without_a_recipe_belongs_to_the_optimiser_that_is_given(write):
+    path = write('like = "none"\nlr = 0.3')
+    assert resolved("train", {"optimizer": "sgd"}, config=path).options == {"optimizer": "sgd", "lr": 0.3}
+
+
+def test_the_image_size_of_a_file_counts_for_weights_too(write):
+    path = write('like = "finetune"\nimage-size = 384')
+    assert resolved("finetune", {"weights": "b.npz"}, config=path).options["image_size"] == 384
+    other = write('like = "folder"\nmodel = "ViT-Ti_16-224px"\nimage-size = 384')
+    found = resolved("train", {"weights": "b.npz"}, config=other)
+    assert "image_size" not in found.options and "--image-size" in found.notes[0]
+
+
+@pytest.mark.parametrize(("weights", "size"), [("", None), ("a.npz", 48)])
+def test_the_image_size_of_a_run_counts_where_it_started_from_weights_too(tmp_path, weights, size):
+    model = {} if weights else {"model": "ViT-XS_8-64px"}
+    config = TrainConfig(dataset="shapes", image_size=48, weights=weights, **model)
+    write_config(tmp_path, config, {})
+    found = resolved("train", {"weights": "b.npz"}, config=str(tmp_path))
+    assert found.options.get("image_size") == size
+    assert found.notes == (
+        () if weights else (f"left out of {tmp_path}, for it does not fit what was given: --image-size",)
+    )
+
+
+def test_a_recipes_option_has_its_old_name_in_python_too():
+    assert recipe("cifar10", decay="cosine").lr_schedule == "cosine"
 
 
 def test_a_file_may_take_no_recipe(write):

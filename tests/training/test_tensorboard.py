@@ -8,7 +8,9 @@ import pytest
 from tensorboardX.proto.event_pb2 import Event
 
 from minivit.errors import MissingExtraError
-from minivit.training import TrainConfig, loop, train
+from minivit.training import TrainConfig, Trainer, loop, train
+
+from .conftest import tiny_dataset, tiny_model
 
 pytestmark = pytest.mark.usefixtures("tiny", "undrawn")
 
@@ -55,6 +57,15 @@ def test_every_number_of_the_metrics_is_there_once(tmp_path):
     assert times == sorted(times)
     seconds = json.loads((tmp_path / "metrics.jsonl").read_text(encoding="utf-8").splitlines()[-1])["seconds"]
     assert 0 < times[-1] - times[0] <= seconds + 0.01
+
+
+def test_a_scripts_metrics_are_there_too(tmp_path):
+    config = TrainConfig(**BASE)
+    Trainer(
+        tiny_model(), tiny_dataset(90, 1), tiny_dataset(40, 2), config, metrics={"f1": lambda *_: 0.5}, out=tmp_path
+    ).fit()
+    found = [point[1:3] for point in points(tmp_path) if point[0] == "f1/test"]
+    assert len(found) == 2 and {value for _, value in found} == {0.5}
 
 
 def test_without_the_option_there_is_none(tmp_path):

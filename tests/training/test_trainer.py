@@ -4,6 +4,8 @@ import json
 import os
 import signal
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields, replace
 
 import numpy as np
@@ -151,6 +153,41 @@ def test_a_second_fit_trains_on():
     assert both.evaluate()["loss"] < first["loss"]
 
 
+def test_a_second_fit_trains_on_the_model_that_the_options_named(monkeypatch):
+    monkeypatch.setattr(trainer, "build_model", lambda options, dataset, seed: tiny_model(seed))
+    found = Trainer(None, DATA, TEST, CONFIG, show=False)
+    found.fit()
+    model, first = found.model, found.evaluate()
+    found.fit()
+    assert found.model is model and found.evaluate()["loss"] < first["loss"]
+    assert found.evaluate(TEST_ARRAYS)["loss"] == evaluate_dataset(model, TEST, Workers(1))[0]
+
+
+@pytest.mark.parametrize("options", [{"freeze": True}, {"objective": "masked-patch", "label_smoothing": 0.0}])
+def test_what_a_run_freezes_learns_again_afterwards(options):
+    model = tiny_model()
+    frozen_by_the_script = model.encoder_norm.weight
+    frozen_by_the_script.requires_grad = False
+    trained(model, config=replace(CONFIG, **options))
+    assert [tensor for tensor in model.parameters() if not tensor.requires_grad] == [frozen_by_the_script]
+    before = weights(model)
+    trained(model)
+    unchanged = {name for name, array in weights(model).items() if np.array_equal(array, before[name])}
+    assert unchanged == {"encoder_norm.weight"}
+
+
+def test_what_a_run_froze_of_the_options_model_learns_in_another_trainer(monkeypatch):
+    monkeypatch.setattr(trainer, "build_model", lambda options, dataset, seed: tiny_model(seed))
+    probe = Trainer(None, DATA, None, replace(CONFIG, freeze=True), show=False)
+    probe.fit()
+    assert all(tensor.requires_grad for tensor in probe.model.parameters())
+    probe.fit()  # the same options freeze it again
+    assert same(
+        {name: array for name, array in weights(probe.model).items() if not name.startswith("head.")},
+        {name: array for name, array in weights(tiny_model()).items() if not name.startswith("head.")},
+    )
+
+
 # -- what is measured, saved and told ------------------------------------------------------------
 
 
@@ -207,6 +244,17 @@ def test_the_names_of_classes_are_kept(tmp_path):
     assert found.model.classes == minivit.load_model(tmp_path / "mine.npz").classes == ("low", "middle", "high")
     assert trained(data=DATA).model.classes == DATA.classes
     assert trained().model.classes == ()  # numbers are no names
+
+
+def test_what_an_earlier_run_noted_of_its_images_is_not_said_of_this_one(tmp_path):
+    Trainer(tiny_model(), DATA, TEST, CONFIG, out=tmp_path / "run", show=False).fit()
+    model = minivit.load_model(tmp_path / "run")
+    model.header["author"] = "a script"
+    assert {"train", "images", "last_test"} <= set(model.header)
+    trained(model, data=ARRAYS, classes=["low", "middle", "high"]).save(tmp_path / "mine.npz")
+    header = minivit.load_model(tmp_path / "mine.npz").header
+    assert {"format", "config"} >= set(header) - {"author", "classes"}
+    assert header["classes"] == ["low", "middle", "high"] and header["author"] == "a script"
 
 
 def test_a_run_of_a_script_resumes_with_the_same_data_and_model_alone(tmp_path):
@@ -645,6 +693,97 @@ def test_nothing_to_measure_on_or_to_go_on_from_is_said():
         found.fit(resume=True)
     with pytest.raises(ConfigError, match="there is no model yet: call fit"):
         Trainer().save("mine.npz")
+
+
+class Halves(Items):
+    """A data set as torchvision's, whose items have other labels than it keeps."""
+
+    def __init__(self, transform=None, keeps="targets"):
+        super().__init__()
+        self.target_transform = transform
+        setattr(self, keeps, list(self.numbers))
+
+    def __getitem__(self, place):
+        image, number = super().__getitem__(place)
+        return image, int(number >= 1)
+
+
+@pytest.mark.parametrize("keeps", ["targets", "labels"])
+@pytest.mark.parametrize("said", [True, False])
+def test_the_labels_are_those_of_the_items(said, keeps):
+    items = Halves((lambda number: int(number >= 1)) if said else None, keeps)
+    found = as_dataset(items, "train_data", Expected())
+    assert np.array_equal(found.labels, DATA.labels >= 1) and len(found.classes) == 2
+
+
+def test_labels_that_a_data_set_keeps_are_taken_without_reading_its_items():
+    class Kept(Items):
+        read = 0
+
+        def __getitem__(self, place):
+            self.read += 1
+            return super().__getitem__(place)
+
+    items = Kept()
+    items.targets = np.array(items.numbers)
+    assert np.array_equal(as_dataset(items, "train_data", Expected()).labels, DATA.labels)
+    assert items.read < 6
+
+
+@pytest.mark.parametrize(("mode", "channels"), [("L", 1), ("RGBA", 4)])
+@pytest.mark.parametrize("augment", ["none", "crop", "standard"])
+def test_items_of_other_channels_than_three_are_trained_on(mode, channels, augment):
+    items = Items([Image.fromarray(image).convert(mode).resize((9, 8)) for image in DATA.images])
+    model = tiny_model(channels=channels)
+    trained(model, items, config=replace(CONFIG, steps=2, epochs=TrainConfig.epochs, augment=augment))
+    found = as_dataset(items, "train_data", Expected(model.config.image_shape))
+    assert found.images[0].shape == (8, 9, channels)
+    assert np.array_equal(found.images[3], np.asarray(items.images[3]).reshape(8, 9, channels))
+
+
+def test_threads_take_turns_at_the_items_of_a_script():
+    class OneAtATime(Items):
+        """Moves in a file, so to say: the place is set, and read later."""
+
+        def __getitem__(self, place):
+            self.place = place
+            time.sleep(1e-4)
+            return super().__getitem__(self.place)
+
+    images = as_dataset(OneAtATime(), "train_data", Expected()).images
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda place: images[place : place + 1][0], range(len(DATA))))
+    assert np.array_equal(found, DATA.images)
+
+
+def test_photos_of_one_list_that_are_turned_differently(tmp_path):
+    turned = Image.Exif()
+    turned[274] = 6
+    for name, exif in (("upright", None), ("turned", turned)):
+        Image.new("RGB", (12, 8), "red").save(tmp_path / f"{name}.png", **({"exif": exif} if exif else {}))
+    photos = [Image.open(tmp_path / f"{name}.png") for name in ("upright", "turned", "upright")]
+    found = as_dataset((photos, [0, 1, 2]), "train_data", Expected((8, 8, 3), 3))
+    assert [found.images[place].shape for place in range(3)] == [(8, 12, 3), (12, 8, 3), (8, 12, 3)]
+
+
+@pytest.mark.parametrize("count", [2, 5])
+def test_images_and_labels_unzipped_from_pairs(count):
+    images, labels = zip(*((DATA.images[place], int(DATA.labels[place])) for place in range(count)), strict=True)
+    found = as_dataset((images, labels), "train_data", Expected((8, 8, 3), 3))
+    assert np.array_equal(found.images, DATA.images[:count]) and np.array_equal(found.labels, DATA.labels[:count])
+
+
+@pytest.mark.parametrize("pair", [tuple, list])
+def test_two_pairs_are_two_items(pair):
+    items = [pair((DATA.images[place], int(DATA.labels[place]))) for place in range(2)]
+    found = as_dataset(items, "train_data", Expected((8, 8, 3), 3))
+    assert np.array_equal(found.images[1], DATA.images[1]) and np.array_equal(found.labels, DATA.labels[:2])
+
+
+def test_the_items_of_a_script_have_no_files_to_check(capsys):
+    items = Items([*DATA.images[:-1], np.zeros((5, 5, 3), np.uint8)])
+    Trainer(tiny_model(), items, items, replace(CONFIG, check_data=True)).fit()
+    assert "can be read" not in capsys.readouterr().out
 
 
 def test_images_of_another_size_are_resized_with_a_notice():

@@ -25,6 +25,9 @@ def require_tensorboard() -> Any:
     return tensorboardX
 
 
+NOT_MEASURED = ("kind", "step", "epoch", "seconds")  # what a record says of its place
+
+
 class TensorBoard(Callback):
     """Writes what is in metrics.jsonl for TensorBoard too, into a file events.out.tfevents.*.
 
@@ -57,8 +60,9 @@ class TensorBoard(Callback):
         if record["kind"] == "overflow":
             return
         values = [
-            self.Summary.Value(tag=f"{name}/{record['kind']}", simple_value=record[name])
-            for name in ("loss", "accuracy", "lr", "images_per_second")
+            self.Summary.Value(tag=f"{name}/{record['kind']}", simple_value=number)
+            for name, number in record.items()
+            if name not in NOT_MEASURED and isinstance(number, int | float)
         ]
         when = self.begun + record["seconds"]  # a clock that stands still during evaluations, as in metrics.jsonl
         self._add(wall_time=when, step=record["step"], summary=self.Summary(value=values))
