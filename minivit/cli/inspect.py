@@ -181,7 +181,7 @@ def _test_pictures(
     if not known and classes == numbered_classes(len(test_set.classes)):
         notice(f"{printable(path)} does not name its {len(classes)} classes: assumed those of {name}, in their order")
         known, classes = True, tuple(test_set.classes)
-    if not known:
+    if classes and not known:
         notice(f"{name} has other classes than the model, which answers with {listed(classes, 4)}")
 
     shown_classes = tuple(told_apart(classes))

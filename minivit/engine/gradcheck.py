@@ -11,7 +11,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ..errors import GradientError, ShapeError
+from ..errors import DTypeError, GradientError, ShapeError
+from ..utils.integers import integer
 from .tensor import Tensor, no_grad
 
 
@@ -34,13 +35,18 @@ def gradcheck(
         |gradient| is the gradient's Euclidean norm.
 
     Raises:
+        ConfigError: if `directions` is not an integer of 1 or more, so that nothing would be checked.
+        DTypeError: if `fn` returns something other than a Tensor.
         GradientError: if that is larger than `tolerance`; it names the input and both numbers. Also if a
             gradient has another shape than its input, or the op changes the gradient that it is handed.
     """
+    directions = integer("directions", directions, 1)
     rng = np.random.default_rng(seed)
     points = [np.array(x.data if isinstance(x, Tensor) else x, dtype=np.float64) for x in inputs]
     leaves = [Tensor(point, requires_grad=True) for point in points]
     out = fn(*leaves)
+    if not isinstance(out, Tensor):
+        raise DTypeError(f"the function to check must return one Tensor, not {type(out).__name__}")
     cotangent = rng.standard_normal(out.shape)
     handed = cotangent.copy()
     try:

@@ -27,6 +27,7 @@ SAME_FUNCTION: dict[Callable[..., Any], str] = {
     np.reshape: "reshape", np.sum: "sum", np.transpose: "transpose", np.var: "var",
 }  # fmt: skip
 OPTIONS = {"axes", "axis", "keepdims", "shape"}  # options that NumPy's functions and ours share
+SHARED_ARGUMENTS = 2  # the third is another: `np.sum(x, axis, dtype)`, but `ops.sum(x, axis, keepdims)`
 CONSTANTS = (np.zeros_like, np.ones_like, np.empty_like, np.full_like)  # their result depends on no value
 
 
@@ -41,7 +42,7 @@ def array_ufunc(self: Tensor, ufunc: np.ufunc, method: str, *inputs: Any, **opti
 
 def array_function(function: Callable[..., Any], args: Any, options: Any) -> Any:
     """Answer NumPy where any other function gets a Tensor: `np.mean(x)`."""
-    if function in SAME_FUNCTION and options.keys() <= OPTIONS:
+    if function in SAME_FUNCTION and options.keys() <= OPTIONS and len(args) <= SHARED_ARGUMENTS:
         return getattr(ops, SAME_FUNCTION[function])(*args, **options)
     result = function(*values(args), **values(options))
     return result if function in CONSTANTS else checked(result, function.__name__, (args, options))

@@ -396,8 +396,8 @@ def getitem(a: Tensor, index: object) -> Tensor:
 
 @op
 @explained("the shapes {0} cannot be concatenated: all axes but the one of `axis` must be equally long")
-def concatenate(tensors: Iterable[Tensor], axis: int = 0) -> Tensor:
-    """Return several tensors, one after the other along `axis`.
+def concatenate(tensors: Iterable[Tensor], axis: int | None = 0) -> Tensor:
+    """Return several tensors, one after the other along `axis`; if it is None, their elements in row-major order.
 
     Raises:
         DTypeError: if there is no Tensor, or two have different element types.
@@ -405,12 +405,16 @@ def concatenate(tensors: Iterable[Tensor], axis: int = 0) -> Tensor:
     """
     tensors = list(tensors)  # they are read twice, and a generator can be read once
     arrays = operands(*tensors)
+    shapes = [array.shape for array in arrays]
+    if axis is None:
+        arrays, axis = [array.reshape(-1) for array in arrays], 0
     xp = xp_of(arrays[0])
     out = xp.concatenate(arrays, axis=axis)
     ends = list(accumulate(array.shape[axis] for array in arrays))
 
     def vjp(dy: Array):
-        return tuple(xp.split(dy, ends[:-1], axis=axis))
+        parts = xp.split(dy, ends[:-1], axis=axis)
+        return tuple(part.reshape(shape) for part, shape in zip(parts, shapes, strict=True))
 
     return record(out, tensors, vjp)
 

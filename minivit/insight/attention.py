@@ -1,8 +1,8 @@
 """Summaries of a model's attention weights: distance, rollout, last layer (ViT §4.5, appendices D.7 and D.8).
 
 Attention weights are large: 22 MB per image for ViT-B/16 at 224 pixels. Images are therefore processed in
-micro-batches, and only a summary of each is kept. The paper follows the attention of the class token. The head of a
-model without a class token reads the mean of the patches, so the mean of their attention is taken instead.
+micro-batches, and only a summary of each is kept. The paper follows the attention of the class token. If the head reads
+the patches and no class token, the mean of the patches' attention is taken instead.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def attention_rollout(
 
     Returns:
         (B, h, w): the row of the class token in `rollout`, without the class token's own share, so the sum of a map is
-        below 1.
+        below 1. If the head does not read the class token: the mean of the patches' rows.
 
     Raises:
         ConfigError: as `attention_distance`.
@@ -109,6 +109,8 @@ def class_token_attention(
 ) -> np.ndarray:
     """Return the class token's attention to each patch in the last block, averaged over the heads.
 
+    If the head does not read the class token, it is the mean of the patches' attention.
+
     Args:
         model, pixels, workers, advance: as for `attention_distance`.
 
@@ -128,16 +130,14 @@ def class_token_attention(
 
 def patch_distances(config: ViTConfig) -> np.ndarray:
     """Return the distances between the centres of all patches, in pixels: float64 (N, N)."""
-    (rows, columns), (height, width, _) = config.grid, config.image_shape
-    y, x = np.divmod(np.arange(rows * columns), columns)  # (N,) each, raster order
-    y, x = y * (height / rows), x * (width / columns)
-    return np.hypot(y[:, None] - y, x[:, None] - x)
+    y, x = np.divmod(np.arange(config.num_patches), config.grid[1])  # (N,) each, raster order
+    return config.patch_pixels * np.hypot(y[:, None] - y, x[:, None] - x)
 
 
 def _row_read_by_head(rows: np.ndarray, config: ViTConfig) -> np.ndarray:
     """Return the class token's row, or the mean of the patches' rows, over the patches: (B, T, T) -> (B, h, w)."""
     front = config.num_front_tokens
-    to_patches = rows[:, 0, front:] if config.has_class_token else rows[:, front:, front:].mean(axis=1)  # (B, N)
+    to_patches = rows[:, 0, front:] if config.reads_class_token else rows[:, front:, front:].mean(axis=1)  # (B, N)
     return to_patches.reshape(-1, *config.grid)
 
 

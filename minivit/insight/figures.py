@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from ..data import Dataset
-from ..models import ViT
+from ..models import ViT, ViTConfig
 from ..utils.aliases import old_names
 from ..utils.figures import LIGHT, LONGEST_CLASS, WRONG, Canvas, Scheme, figure_style, new_figure, write_figure
 from ..utils.text import printable, write_words
@@ -107,6 +107,7 @@ def draw_images(
     titles: Sequence[str],
     scheme: Scheme = LIGHT,
     scale: str = SCALE,
+    patch: int | None = None,
 ) -> None:
     """Draw a column for each image: the image in the first row, and below it the image under the spotlight of each map.
 
@@ -117,13 +118,14 @@ def draw_images(
         titles: the text above each image.
         scheme: the colours.
         scale: what the colours of a map mean, in words.
+        patch: the side of a patch in pixels, as for `spotlight`.
     """
     grid = canvas.subplots(1 + len(maps), len(pixels), squeeze=False)
     for i, title in enumerate(titles):
         draw_spotlight(grid[0, i], pixels[i])
         write_words(grid[0, i].set_title("", fontsize=9, color=scheme.ink), title)
         for row, values in enumerate(maps.values(), 1):
-            draw_spotlight(grid[row, i], pixels[i], values[i])
+            draw_spotlight(grid[row, i], pixels[i], values[i], patch)
     for plot in grid.ravel():
         plot.set(xticks=[], yticks=[])
         _apply_colours(plot, scheme)
@@ -133,14 +135,23 @@ def draw_images(
         grid[row, 0].set_ylabel(name.replace(" attention", "\nattention"), fontsize=9)  # two lines for a small image
 
 
-def map_png(image: np.ndarray, values: np.ndarray | None = None, side: int = 288) -> bytes:
+def attention_name(config: ViTConfig) -> str:
+    """Return what the attention maps of a model show: the attention of the tokens that its head reads."""
+    return "class-token attention" if config.reads_class_token else "mean patch attention"
+
+
+def map_png(image: np.ndarray, values: np.ndarray | None = None, side: int = 288, patch: int | None = None) -> bytes:
     """Return an image as a PNG file, under the spotlight of a map if there is one.
 
     A small image is enlarged by an integer, so that its longer side has about `side` pixels.
+
+    Args:
+        image, values, patch: as for `spotlight`; without `values`, the image alone is returned.
+        side: in pixels.
     """
     from PIL import Image
 
-    pixels = as_rgb(image) if values is None else spotlight(image, values)
+    pixels = as_rgb(image) if values is None else spotlight(image, values, patch)
     times = max(1, round(side / max(pixels.shape[:2])))
     file = io.BytesIO()
     Image.fromarray(pixels.repeat(times, axis=0).repeat(times, axis=1)).save(file, "PNG", optimize=True)
@@ -153,7 +164,7 @@ def predictions_figure(
 ) -> None:
     """Write a figure of the first `count` images: predicted class, probability, and attention.
 
-    Without a class token, the attention is the mean over the patch tokens.
+    If the head does not read the class token, the attention is the mean over the patch tokens.
 
     Args:
         model: a ViT.
@@ -174,10 +185,10 @@ def predictions_figure(
     ]
 
     figure = new_figure(1.25 * count, 3.3)
-    attention = "class-token attention" if model.config.has_class_token else "mean patch attention"
     maps = class_token_attention(model, pixels)  # (B, h, w)
     maps = np.minimum(maps, np.percentile(maps, 100 - BRIGHTEST, axis=(1, 2), keepdims=True))
-    draw_images(figure, pixels, {attention: maps}, titles, scale=SCALE_OF_BRIGHTEST)
+    name, patch = attention_name(model.config), model.config.patch_pixels
+    draw_images(figure, pixels, {name: maps}, titles, scale=SCALE_OF_BRIGHTEST, patch=patch)
     for plot, right in zip(figure.axes, predicted == labels, strict=False):
         plot.title.set_color(LIGHT.ink if right else WRONG)
     write_words(figure.suptitle("", fontsize=10), title)

@@ -41,7 +41,7 @@ class ShownImages:
 
 @dataclass(frozen=True)
 class Inspection:
-    """The results of an inspection. A result that the model cannot have is None, and `missing` says why.
+    """The results of an inspection. A result that the model cannot have is None or empty, and `missing` says why.
 
     Attributes:
         config: the sizes of the model.
@@ -53,8 +53,8 @@ class Inspection:
         distance_images: the number of images over which distances are averaged.
         attention: (B, h, w), class-token attention in the last layer.
         rollout: (B, h, w), attention rollout.
-        probabilities: (B, K).
-        missing: "filters", "positions", "distances" or "maps" -> why this result is None.
+        probabilities: (B, K); (B, 0) without a head.
+        missing: "filters", "positions", "distances", "maps" or "probabilities" -> why there is no such result.
     """
 
     config: ViTConfig
@@ -87,12 +87,13 @@ class Inspection:
         return None if labels is None else self.images.classes[labels[image]]
 
     def is_wrong(self, image: int) -> bool:
-        """Return whether the most probable class is another than the right one; False if that is unknown.
+        """Return whether the most probable class is another than the right one; False if one of them is unknown.
 
         Classes are compared by number, since two may have one name: "crane" is a bird and a machine in ImageNet.
         """
         labels = self.images.labels
-        return labels is not None and int(np.argmax(self.probabilities[image])) != int(labels[image])
+        row = self.probabilities[image]
+        return labels is not None and row.size > 0 and int(np.argmax(row)) != int(labels[image])
 
     def numbers(self) -> dict[str, Any]:
         """Return all results, without the pixels, as JSON values rounded to six decimals."""
@@ -150,6 +151,7 @@ def inspect_model(
     pixels = images.pixels
     sample = pixels if measured_on is None else measured_on
     distances = part("distances", lambda: attention_distance(model, sample, workers=workers, advance=advance))
+    probabilities = part("probabilities", lambda: model.predict(pixels, workers=workers))
     return Inspection(
         config=model.config,
         images=images,
@@ -160,7 +162,7 @@ def inspect_model(
         distance_images=len(sample),
         attention=part("maps", lambda: class_token_attention(model, pixels, workers=workers, advance=advance)),
         rollout=part("maps", lambda: attention_rollout(model, pixels, workers=workers, advance=advance)),
-        probabilities=model.predict(pixels, workers=workers),
+        probabilities=np.zeros((len(pixels), 0), np.float32) if probabilities is None else probabilities,
         missing=missing,
     )
 

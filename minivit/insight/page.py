@@ -15,10 +15,18 @@ from pathlib import Path
 
 import numpy as np
 
-from ..utils.figures import DARK, LIGHT, Canvas, Scheme, figure_bytes, figure_style, new_figure
+from ..utils.figures import DARK, LIGHT, LONGEST_CLASS, Canvas, Scheme, figure_bytes, figure_style, new_figure
 from ..utils.files import atomic_file, write_text
 from ..utils.text import printable
-from .figures import draw_distances, draw_filters, draw_images, draw_positions, map_png, prediction_title
+from .figures import (
+    attention_name,
+    draw_distances,
+    draw_filters,
+    draw_images,
+    draw_positions,
+    map_png,
+    prediction_title,
+)
 from .inspection import Inspection
 
 OVERVIEW_TITLES = {
@@ -95,12 +103,19 @@ def plates(found: Inspection) -> dict[str, Plate]:
 
     shown = min(SHEET_IMAGES, len(found.images))
     maps = {name: values[:shown] for name, values in _maps(found).items()}
-    titles = [
-        prediction_title(*found.top_classes(i)[0], found.truth(i) if found.is_wrong(i) else None) for i in range(shown)
-    ]
-    draw = partial(draw_images, pixels=found.images.pixels[:shown], maps=maps, titles=titles)
+    titles = [_title(found, i) for i in range(shown)]
+    pixels, patch = found.images.pixels[:shown], found.config.patch_pixels
+    draw = partial(draw_images, pixels=pixels, maps=maps, titles=titles, patch=patch)
     made["images"] = Plate(max(4.0, 1.25 * shown), 0.8 + 1.3 * (1 + len(maps)), draw)
     return made
+
+
+def _title(found: Inspection, i: int) -> str:
+    """Return what is written above an image: the model's answer, or the image's name if the model has no head."""
+    top = found.top_classes(i, 1)
+    if not top:
+        return printable(found.images.names[i], LONGEST_CLASS)
+    return prediction_title(*top[0], found.truth(i) if found.is_wrong(i) else None)
 
 
 def _overview(found: Inspection) -> Plate:
@@ -124,10 +139,8 @@ def _overview(found: Inspection) -> Plate:
 
 
 def _maps(found: Inspection) -> dict[str, np.ndarray]:
-    """Return the maps of the images by name; without a class token, they are means over all patches."""
-    has_class_token = getattr(found.config, "has_class_token", True)
-    attention = "class-token attention" if has_class_token else "mean patch attention"
-    maps = {attention: found.attention, "rollout": found.rollout}
+    """Return the maps of the images by name."""
+    maps = {attention_name(found.config): found.attention, "rollout": found.rollout}
     return {name: values for name, values in maps.items() if values is not None}
 
 
@@ -143,9 +156,10 @@ def inspect_page(found: Inspection, title: str) -> str:
     made.pop("images")
     config = found.config
     height, width, _ = config.image_shape
+    head = f"{config.num_classes} classes" if config.num_classes else "no head"
     facts = (
         f"{width} × {height} pixels, {config.num_patches} patches of {config.patch_size} × {config.patch_size}, "
-        f"{config.depth} layers with {config.heads} heads, D = {config.dim}, {config.num_classes} classes"
+        f"{config.depth} layers with {config.heads} heads, D = {config.dim}, {head}"
     )
     return PAGE.format(
         title=_words(title),
@@ -202,6 +216,7 @@ def _distances_section(found: Inspection, plate: Plate | None) -> str:
 
 def _images_section(found: Inspection) -> str:
     missing = "" if _maps(found) else _missing(found, "maps")
+    missing += _missing(found, "probabilities") if "probabilities" in found.missing else ""
     return missing + "".join(_card(found, i) for i in range(len(found.images)))
 
 
@@ -213,20 +228,19 @@ def _card(found: Inspection, i: int) -> str:
         row, column = np.unravel_index(values[i].argmax(), values[i].shape)
         times = values[i].max() / max(values[i].mean(), np.finfo(values.dtype).tiny)
         alt = f"{title.capitalize()} over {name}: largest in patch row {row + 1}, column {column + 1}."
-        tiles.append(_tile(map_png(image, values[i]), alt, f"{title},<br>largest value {times:.1f} × the mean"))
+        tile = map_png(image, values[i], patch=found.config.patch_pixels)
+        tiles.append(_tile(tile, alt, f"{title},<br>largest value {times:.1f} × the mean"))
     rows = "".join(
         f'<tr><td>{_words(label)}</td><td class="number">{share:.1%}</td>'
         f'<td class="bar"><span style="width:{100 * share:.1f}%"></span></td></tr>'
         for label, share in top
     )
+    table = f'<table class="top">{rows}</table>' if top else ""
     verdict = ""
-    if truth is not None:
+    if top and truth is not None:
         verdict = f"wrong, right class: {truth}" if found.is_wrong(i) else "right"
         verdict = f'<span class="verdict">{_words(verdict)}</span>'
-    return (
-        f'<article><h3>{_words(name)} {verdict}</h3><div class="tiles">{"".join(tiles)}'
-        f'<table class="top">{rows}</table></div></article>'
-    )
+    return f'<article><h3>{_words(name)} {verdict}</h3><div class="tiles">{"".join(tiles)}{table}</div></article>'
 
 
 def _missing(found: Inspection, part: str) -> str:

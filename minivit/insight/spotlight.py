@@ -14,20 +14,29 @@ GREYS = (40, 120, 200)  # the plain grey is the one that differs most from the i
 LUMINANCE = (0.299, 0.587, 0.114)  # of red, green, blue
 
 
-def spotlight(image: np.ndarray, values: np.ndarray) -> np.ndarray:
+def spotlight(image: np.ndarray, values: np.ndarray, patch: int | None = None) -> np.ndarray:
     """Return an image that is unchanged at the largest value of a map, faded at 0, and between in proportion.
 
     Args:
         image: (H, W, C), uint8.
         values: (h, w), at least 0; each is for a rectangle of the image, such as a patch.
+        patch: the side in pixels of the square that each value is for; the image is faded outside the squares.
+            [default: the values divide the image]
 
     Returns:
         uint8 (H, W, 3).
     """
     (height, width), (rows, columns) = image.shape[:2], values.shape
     light = values / max(float(values.max()), np.finfo(np.float32).tiny)  # from 0 to 1
-    light = light[np.arange(height) * rows // height][:, np.arange(width) * columns // width, None]  # (H, W, 1)
+    light = np.pad(light, (0, 1))  # a row and a column of 0, for pixels that no patch covers
+    light = light[_places(height, rows, patch)][:, _places(width, columns, patch), None]  # (H, W, 1)
     return np.rint(light * as_rgb(image) + (1 - light) * faded(image)).astype(np.uint8)
+
+
+def _places(side: int, count: int, patch: int | None) -> np.ndarray:
+    """Return the number of the value for each pixel along a side, `count` where there is none: (side,)."""
+    pixels = np.arange(side)
+    return pixels * count // side if patch is None else np.minimum(pixels // patch, count)
 
 
 def faded(image: np.ndarray) -> np.ndarray:
@@ -44,15 +53,16 @@ def faded(image: np.ndarray) -> np.ndarray:
     return ((1 - FADED) * brightness + FADED * grey)[..., None]
 
 
-def draw_spotlight(plot: Any, image: np.ndarray, values: np.ndarray | None = None) -> None:
+def draw_spotlight(plot: Any, image: np.ndarray, values: np.ndarray | None = None, patch: int | None = None) -> None:
     """Draw an image, under the spotlight of a map if there is one.
 
     Args:
         plot: matplotlib axes.
         image: (H, W, C), uint8.
         values: (h, w), at least 0; None to draw the image alone.
+        patch: as for `spotlight`.
     """
-    plot.imshow(as_rgb(image) if values is None else spotlight(image, values), interpolation="nearest")
+    plot.imshow(as_rgb(image) if values is None else spotlight(image, values, patch), interpolation="nearest")
 
 
 def as_rgb(image: np.ndarray) -> np.ndarray:

@@ -209,10 +209,21 @@ class ViTConfig:
         """The shape of what is cut into patches, (h, w, C): the image or, in a hybrid, the backbone's feature map."""
         if self.backbone is None:
             return self.image_shape
-        strides = 2 + max(0, len(self.backbone) - 1)  # the root halves twice, each stage after the first once
-        height, width = (-(-side // 2**strides) for side in self.image_shape[:2])  # "SAME": rounded up
+        height, width = (-(-side // self._cell_pixels) for side in self.image_shape[:2])  # "SAME": rounded up
         channels = self.backbone_width * (4 * 2 ** (len(self.backbone) - 1) if self.backbone else 1)
         return height, width, channels
+
+    @property
+    def _cell_pixels(self) -> int:
+        """The pixels that a cell of what is cut into patches spans: 1 or, in a hybrid, the backbone's strides."""
+        if self.backbone is None:
+            return 1
+        return 2 ** (2 + max(0, len(self.backbone) - 1))  # the root halves twice, each stage after the first once
+
+    @property
+    def patch_pixels(self) -> int:
+        """The pixels of the image from one patch to the next: P or, in a hybrid, those of P cells."""
+        return self.patch_size * self._cell_pixels
 
     @property
     def grid(self) -> tuple[int, int]:

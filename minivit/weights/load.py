@@ -250,6 +250,8 @@ def identify(archive: Archive, hints: Hints) -> Identified:
     if source is None:
         read_sidecar(archive.path)  # a config.json that describes another network says which
         _refuse_relatives(archive)
+        if archive.kind == ".npz":  # a dictionary in one array of Python objects may hold the model
+            archive.refuse_unreadable(archive.shapes)
         known = listed((each.name for each in SOURCES), most=20)
         raise CheckpointError(f"{printable(archive.path)} is in an unknown layout: minivit reads files of {known}")
     sidecar = sidecar_of_published(archive.path)

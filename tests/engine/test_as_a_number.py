@@ -323,6 +323,46 @@ def test_options_that_minivit_has_not_are_numpys_business_and_lose_no_gradient_i
         np.mean(x, where=np.ones((2, 2), bool))
 
 
+# NumPy's third argument is another than minivit's: a type, an order, an array for the result.
+THIRD = {
+    "sum": lambda x: np.sum(x, 0, np.float32),
+    "mean": lambda x: np.mean(x, 0, np.float64),
+    "var": lambda x: np.var(x, 0, np.float32),
+    "max": lambda x: np.max(x, 0, None),
+    "reshape": lambda x: np.reshape(x, (3, 2), "F"),
+    "broadcast_to": lambda x: np.broadcast_to(x, (4, 2, 3), True),
+    "concatenate": lambda x: np.concatenate([x, x], 0, None),
+}
+
+
+@pytest.mark.parametrize("name", THIRD)
+def test_a_third_argument_is_numpys(name):
+    with pytest.raises(DTypeError, match=rf"np\.{name} keeps no gradient"):
+        THIRD[name](taped())
+    found = THIRD[name](Tensor(X))
+    assert type(found) is np.ndarray
+    equal_numbers(found, THIRD[name](X))
+
+
+JOINED = {
+    "by name": lambda *xs: np.concatenate(xs, axis=None),
+    "second": lambda *xs: np.concatenate(xs, None),
+    "minivit's": lambda *xs: ops.concatenate(xs, axis=None),
+}
+
+
+@pytest.mark.parametrize("name", JOINED)
+def test_concatenate_without_an_axis_joins_the_elements(name):
+    x, y = Tensor(X, requires_grad=True), Tensor(X[0] + 9.0, requires_grad=True)
+
+    out = JOINED[name](x, y)
+    out.backward(np.arange(9.0, dtype=np.float32))
+
+    equal_numbers(out.data, np.array([-2, -1, 0, 1, 2, 3, 7, 8, 9], np.float32))
+    equal_numbers(x.grad, np.array([[0, 1, 2], [3, 4, 5]], np.float32))
+    equal_numbers(y.grad, np.array([6, 7, 8], np.float32))
+
+
 def test_values_and_parts_are_looked_for_in_lists_tuples_and_dicts():
     x = Tensor([1.0, 2.0], requires_grad=True)
     found = interop.values(([x, 1], {"a": (x,)}, np.float32(3.0)))

@@ -6,7 +6,7 @@ import pytest
 from minivit import GradientError, Tensor, gradcheck, no_grad
 from minivit.engine import fused, ops
 from minivit.engine.tensor import record
-from minivit.errors import ShapeError
+from minivit.errors import ConfigError, DTypeError, ShapeError
 
 
 def array(*shape):
@@ -255,6 +255,20 @@ def test_each_of_two_directions_is_tried_a_hundred_thousandth_to_both_sides():
 def test_the_seed_decides_the_directions():
     np.testing.assert_array_equal(moves(), moves(seed=0))
     assert np.abs(moves()[0] - moves(seed=1)[0]).max() > 1e-6
+
+
+@pytest.mark.parametrize("directions", [0, -1, 1.5, True])
+def test_a_check_that_tries_no_direction_is_refused(directions):
+    with pytest.raises(ConfigError, match="directions must be an integer of 1 or more, not "):
+        gradcheck(with_gradients(ops.exp, each(np.zeros_like)), array(3), directions=directions)
+
+
+@pytest.mark.parametrize(
+    "result", [None, 3.0, array(3), (Tensor(array(3)), Tensor(array(3)))], ids=lambda r: type(r).__name__
+)
+def test_a_function_that_returns_no_tensor_is_refused(result):
+    with pytest.raises(DTypeError, match=f"must return one Tensor, not {type(result).__name__}"):
+        gradcheck(lambda x: result, array(3))
 
 
 def test_only_the_gradient_itself_needs_a_tape():

@@ -11,7 +11,7 @@ from minivit.errors import ConfigError
 from minivit.insight import attention_distance, attention_rollout, class_token_attention, patch_distances, rollout
 from minivit.models.classifier import default_microbatch
 from tests.insight.models import Looker, random_attention
-from tests.support import random_images, tiny_vit
+from tests.support import random_images, tiny_config, tiny_vit
 
 LOOKS = [attention_distance, attention_rollout, class_token_attention]
 
@@ -98,6 +98,23 @@ def test_patches_that_attend_to_the_class_token_alone_are_no_distance_away():
     assert attention_distance(looker, looker.images()) == 0.0
 
 
+@pytest.mark.parametrize(
+    ("changes", "apart"),
+    [
+        ({"image_size": 384, "patch_size": 14, "drop_rest": True}, 14),  # 27 patches, and 6 pixels that none covers
+        ({"image_size": (30, 384), "patch_size": 14, "drop_rest": True}, 14),
+        ({"image_size": 40, "patch_size": 1, "backbone": (1, 1, 1), "backbone_width": 32}, 16),  # 40 / 16, rounded up
+        ({"image_size": 40, "patch_size": 3, "backbone": (), "backbone_width": 32}, 12),  # 10 cells of 4 pixels
+    ],
+    ids=str,
+)
+def test_neighbours_are_a_patch_apart_although_patches_do_not_fill_the_image(changes, apart):
+    config = tiny_config(**changes)
+    distances, (_, columns) = patch_distances(config), config.grid
+    assert (distances[0, 1], distances[0, columns]) == (apart, apart)
+    assert distances[1, columns] == pytest.approx(apart * math.sqrt(2))
+
+
 # -- rollout -------------------------------------------------------------------------------------
 
 
@@ -143,6 +160,20 @@ def test_the_rollout_without_a_class_token_is_the_mean_of_all_rows():
     for i in range(3):
         flow = naive_rollout([weights[i] for weights in layers])
         assert found[i].ravel() == pytest.approx(flow.mean(axis=0), rel=1e-9)
+
+
+@pytest.mark.parametrize("front", [{"class_token": True}, {"class_token": True, "registers": 2}], ids=str)
+def test_a_class_token_that_the_head_does_not_read_has_no_row_in_the_maps(front):
+    tokens = sum(map(int, front.values()))
+    layers = random_attention(batch=3, heads=2, tokens=tokens + 6, depth=2)
+    looker = Looker(layers, image_size=(8, 12), dim=12, classifier="gap", **front)
+    rolled, last = attention_rollout(looker, looker.images()), class_token_attention(looker, looker.images())
+    for i in range(3):
+        flow = naive_rollout([weights[i] for weights in layers])
+        assert rolled[i].ravel() == pytest.approx(flow[tokens:, tokens:].mean(axis=0), rel=1e-9)
+        paid = [sum(layers[1][i, head, q, tokens + k] for head in (0, 1) for q in range(tokens, tokens + 6))
+                for k in range(6)]  # fmt: skip
+        assert last[i].ravel() == pytest.approx([value / sum(paid) for value in paid], rel=1e-9)
 
 
 # -- the class token's attention -----------------------------------------------------------------

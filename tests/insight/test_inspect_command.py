@@ -117,6 +117,19 @@ def test_a_data_set_with_as_many_classes_names_those_without_names(tmp_path, dat
     assert [image["truth"] for image in found["images"]] == [CLASSES[label] for label in data.labels[:3]]
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("given", ["images", "a data set"])
+def test_a_model_without_a_head_is_inspected(tmp_path, capsys, given):
+    save_weights(tiny_vit(dtype=np.float32, num_classes=0), tmp_path / "dino.npz")
+    Image.new("RGB", (8, 8), (200, 10, 60)).save(tmp_path / "one.png")
+    what = [str(tmp_path / "one.png")] if given == "images" else ["--dataset", "shapes"]
+    assert cli.main(["inspect", str(tmp_path / "dino.npz"), *what]) == 0
+    found = numbers(tmp_path / "inspect-dino")
+    assert found["images"] and not any(image["top"] or image["truth"] for image in found["images"])
+    assert found["position_similarity"] and found["images"][0]["rollout"]
+    assert capsys.readouterr().err == ""
+
+
 def refused(capsys, *arguments):
     capsys.readouterr()
     assert cli.main(["inspect", *map(str, arguments)]) == 2

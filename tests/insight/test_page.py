@@ -156,6 +156,56 @@ def test_another_class_of_the_same_name_is_wrong(tmp_path, monkeypatch):
     assert drawn == [expected]
 
 
+def test_a_model_without_a_head_is_shown_without_answers(pictures):
+    shown = ShownImages(pictures.pixels, pictures.names, ())
+    found = inspect_model(tiny_vit(dtype=np.float32, num_classes=0, image_size=(8, 12)), shown)
+    assert found.probabilities.shape == (3, 0)
+    assert set(found.missing) == {"probabilities"}
+    assert (found.top_classes(0), found.truth(0), found.is_wrong(0)) == ([], None, False)
+
+    page = Reader(inspect_page(found, "DINO"))
+    assert "no head" in page.text and "0 classes" not in page.text
+    assert "Not shown: a model without a head predicts nothing" in page.text
+    assert all(name in page.text for name in pictures.names)
+    assert len(page.all("img")) == 3 + 3 * 3
+    assert not [attrs for attrs in page.all("table") if attrs.get("class") == "top"]
+    assert plates(found)["images"].draw.keywords["titles"] == pictures.names
+
+    shown = json.loads(json.dumps(found.numbers()))["images"]
+    assert [(image["name"], image["top"]) for image in shown] == [(name, []) for name in pictures.names]
+
+
+def test_a_right_class_says_nothing_of_a_model_without_a_head(pictures):
+    found = inspect_model(tiny_vit(dtype=np.float32, num_classes=0, image_size=(8, 12)), pictures)
+    assert found.truth(2) == "ring" and not found.is_wrong(2)
+    text = Reader(inspect_page(found, "DINO")).text
+    assert "ring" not in text and "wrong" not in text and "right class" not in text
+
+
+def test_maps_lie_on_the_patches_where_these_do_not_fill_the_image(tmp_path, monkeypatch):
+    """Two by two patches of 4 pixels: no patch covers the last 3 rows and the last column."""
+    model = tiny_vit(dtype=np.float32, num_classes=5, image_size=(11, 9), drop_rest=True)
+    red = np.full((1, 11, 9, 3), (200, 10, 60), np.uint8)
+    found = inspect_model(model, ShownImages(red, ["red"], CLASSES))
+    page = Reader(inspect_page(found, "t"))
+    tiles = [np.asarray(picture_in(attrs["src"]).convert("RGB")) for attrs in page.all("img") if "red" in attrs["alt"]]
+    assert len(tiles) == 3
+    for tile in tiles[1:]:
+        small = tile[:: len(tile) // 11, :: len(tile) // 11]
+        assert small.shape == red.shape[1:]
+        grey = (small == small[..., :1]).all(axis=-1)
+        assert grey[8:].all() and grey[:, 8:].all()
+        blocks = small[:8, :8].reshape(2, 4, 2, 4, 3)
+        assert (blocks == blocks[:, :1, :, :1]).all()
+        assert (small[:8, :8] == red[0, 0, 0]).all(axis=-1).any()  # the patch with the largest value
+
+    assert plates(found)["images"].draw.keywords["patch"] == 4
+    drawn = []
+    monkeypatch.setattr(figures, "draw_images", lambda *given, **named: drawn.append(named["patch"]))
+    predictions_figure(model, Dataset("x", red, np.array([0]), CLASSES), tmp_path / "p.png", 1)
+    assert drawn == [4]
+
+
 def test_parts_that_are_missing_leave_a_sentence(pictures):
     model = tiny_vit(dtype=np.float32, num_classes=5, image_size=(8, 12), depth=0, positions="none")
     model.forward = lambda images, **options: _zeros(len(images))
@@ -269,13 +319,23 @@ def test_classes_and_files_of_any_name_are_drawn_and_written(model, pictures, tm
         assert picture.size[0] > 100
 
 
-@pytest.mark.parametrize(("classifier", "name"), [("token", "class-token attention"), ("gap", "mean patch attention")])
-def test_the_figure_of_predictions_names_the_attention_that_it_shows(tmp_path, pictures, monkeypatch, classifier, name):
+@pytest.mark.parametrize(
+    ("changes", "name"),
+    [
+        ({"classifier": "token"}, "class-token attention"),
+        ({"classifier": "token_gap"}, "class-token attention"),
+        ({"classifier": "gap"}, "mean patch attention"),
+        ({"classifier": "gap", "class_token": True}, "mean patch attention"),
+    ],
+    ids=str,
+)
+def test_figure_and_page_name_the_attention_that_they_show(tmp_path, pictures, monkeypatch, changes, name):
     drawn = []
-    monkeypatch.setattr(figures, "draw_images", lambda figure, pixels, maps, titles, scale: drawn.extend(maps))
-    network = tiny_vit(dtype=np.float32, num_classes=5, image_size=(8, 12), classifier=classifier)
+    monkeypatch.setattr(figures, "draw_images", lambda figure, pixels, maps, titles, **_: drawn.extend(maps))
+    network = tiny_vit(dtype=np.float32, num_classes=5, image_size=(8, 12), **changes)
     predictions_figure(network, Dataset("x", pictures.pixels, pictures.labels, CLASSES), tmp_path / "p.png", 2)
     assert drawn == [name]
+    assert list(plates(inspect_model(network, pictures))["images"].draw.keywords["maps"]) == [name, "rollout"]
 
 
 def test_a_tenth_of_the_patches_of_a_prediction_is_in_full_colour(monkeypatch, tmp_path):
@@ -283,7 +343,7 @@ def test_a_tenth_of_the_patches_of_a_prediction_is_in_full_colour(monkeypatch, t
     sharp = np.tile(2.0 ** -np.arange(100).reshape(10, 10), (2, 1, 1))
     drawn = {}
     monkeypatch.setattr(figures, "class_token_attention", lambda *_: sharp)
-    monkeypatch.setattr(figures, "draw_images", lambda figure, pixels, maps, titles, scale: drawn.update(maps))
+    monkeypatch.setattr(figures, "draw_images", lambda figure, pixels, maps, titles, **_: drawn.update(maps))
     model, pictures = tiny_vit(dtype=np.float32, num_classes=3), np.zeros((2, 8, 8, 3), np.uint8)
     predictions_figure(model, Dataset("x", pictures, np.array([0, 1]), ("a", "b", "c")), tmp_path / "p.png", 2)
     (maps,) = drawn.values()

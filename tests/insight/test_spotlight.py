@@ -71,6 +71,19 @@ def test_each_value_lies_at_its_place_whatever_the_sizes(shape, grid):
         assert shown[y, x].astype(float) == pytest.approx(expected, abs=0.51)
 
 
+@pytest.mark.parametrize(("shape", "grid"), [((11, 9), (2, 2)), ((8, 8), (2, 2)), ((10, 10), (3, 3))], ids=str)
+def test_each_value_lies_on_its_patch_and_pixels_that_no_patch_covers_are_grey(shape, grid):
+    """In a hybrid the last patches may reach over the edge, as three of 4 pixels do on 10."""
+    picture = RNG.integers(0, 256, (*shape, 3), dtype=np.uint8)
+    values = RNG.random(grid)
+    shown = spotlight(picture, values, patch=4)
+    for y, x in np.ndindex(shape):
+        covered = y // 4 < grid[0] and x // 4 < grid[1]
+        light = values[y // 4, x // 4] / values.max() if covered else 0.0
+        expected = light * picture[y, x] + (1 - light) * faded(picture)[y, x]
+        assert shown[y, x].astype(float) == pytest.approx(expected, abs=0.51)
+
+
 @pytest.mark.parametrize("channels", [1, 2, 4])
 def test_images_of_other_channels_are_shown_in_grey(channels):
     picture = np.full((8, 8, channels), 90, np.uint8)

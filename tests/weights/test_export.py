@@ -18,7 +18,7 @@ from minivit.training.folder import options_that_affect_weights
 from minivit.training.repeat import command_of_run
 from minivit.weights.export import transformer
 from minivit.weights.export.card import model_card
-from minivit.weights.export.onnx import metadata
+from minivit.weights.export.onnx import metadata, onnx_bytes
 from minivit.weights.export.registry import TARGETS
 from tests.support import random_images, tiny_config, tiny_vit
 
@@ -179,6 +179,28 @@ def test_an_onnx_file_has_the_names_of_its_heads_classes(names, written):
     found = metadata(model, with_preprocessing=False).get("classes")
 
     assert (found and json.loads(found)) == written
+
+
+def test_names_of_classes_that_are_not_text_are_exported_to_onnx(place):
+    """Python reads a byte of a folder's name that is not UTF-8 as a surrogate, which UTF-8 does not have."""
+    onnx = pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    names = ["caf\udce9", "猫", "c", "d", "e"]
+    save_weights(tiny_vit(dtype=np.float32), "odd.npz", header={"classes": names})
+
+    assert cli.main(["export", "odd.npz", "--to", "onnx"]) == 0
+
+    said = {each.key: each.value for each in onnx.load("odd.onnx").metadata_props}
+    assert json.loads(said["classes"]) == names
+
+
+def test_notes_that_are_not_text_are_escaped_in_onnx():
+    onnx = pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    content = onnx_bytes(tiny_vit(dtype=np.float32), notes={"command": "minivit train 'caf\udce9'", "licence": "猫"})
+
+    said = {each.key: each.value for each in onnx.load_from_string(content).metadata_props}
+    assert (said["command"], said["licence"]) == ("minivit train 'caf\\xe9'", "猫")
 
 
 def test_a_path_of_weights_is_enough_in_python(place):

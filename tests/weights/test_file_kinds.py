@@ -352,6 +352,45 @@ def test_several_models_in_a_file_are_a_question_and_no_guess(tmp_path, prefixes
         loaded(path)
 
 
+OTHER_SIZES = [{"dim": 16}, {"depth": 3}, {"depth": 1}, {"mlp": 24}, {"tokens": 17}]
+
+
+@pytest.mark.parametrize("sizes", OTHER_SIZES, ids=str)
+@pytest.mark.parametrize("make", [timm_arrays, hf_arrays], ids=["timm", "Hugging Face"])
+@pytest.mark.parametrize(
+    "prefixes", [("student.", "teacher."), ("model.", "model_ema."), ("state_dict.", "swa_model.")]
+)
+def test_a_model_of_other_sizes_is_not_an_average(tmp_path, prefixes, make, sizes):
+    """Such as the larger teacher of a distillation."""
+    arrays = {prefixes[0] + name: array for name, array in make().items()}
+    arrays |= {prefixes[1] + name: array for name, array in make(**sizes).items()}
+    path = write_safetensors(tmp_path / "two.safetensors", arrays)
+
+    inner = "" if make is timm_arrays else "vit."
+    both = ", ".join(f"{prefix}{inner}" for prefix in sorted(prefixes))
+    with pytest.raises(CheckpointError, match=re.escape(f"several models: {both}; keep")):
+        loaded(path)
+
+
+def test_an_average_of_other_sizes_beside_weights_without_a_prefix_is_not_taken(tmp_path):
+    arrays = timm_arrays() | {f"ema.{name}": array for name, array in timm_arrays(depth=3).items()}
+    path = write_safetensors(tmp_path / "two.safetensors", arrays)
+
+    with pytest.raises(CheckpointError, match=r"ema\.\S+ is unknown"):
+        loaded(path)
+
+
+def test_an_array_for_pre_training_that_the_average_lacks_is_no_other_size(tmp_path):
+    """iBOT's student has an embedding of masked patches, its teacher has none."""
+    arrays = {f"student.backbone.{name}": np.zeros_like(array) for name, array in timm_arrays().items()}
+    arrays |= {f"teacher.backbone.{name}": array for name, array in timm_arrays().items()}
+    arrays["student.backbone.masked_embed"] = ones(1, 8)
+    path = write_safetensors(tmp_path / "two.safetensors", arrays)
+
+    with pytest.warns(Notice, match="2 times: teacher.backbone was taken"):
+        assert loaded(path).state()["cls"].any()
+
+
 def test_a_part_that_is_there_under_two_names_is_refused(tmp_path):
     arrays = hf_arrays(version=4) | hf_arrays(version=5)
     path = write_safetensors(tmp_path / "twice.safetensors", arrays)

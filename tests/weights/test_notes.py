@@ -289,5 +289,47 @@ def test_names_in_a_note_that_do_not_fit_the_head_are_not_used(tmp_path):
     note = json.dumps({"heads": 2, "classes": ["a", "b"]})
     path = write_safetensors(tmp_path / "model.safetensors", timm_arrays(), metadata={NOTE: note})
 
-    with pytest.warns(Notice, match="names 2 classes, but the head has 3"):
+    with pytest.warns(Notice, match="its own note names 2 classes, but the head has 3") as caught:
         assert "classes" not in load_model(path).header
+    assert not any("config.json" in str(each.message) for each in caught)
+
+
+@pytest.mark.parametrize(
+    ("note", "words"),
+    [
+        ({"heads": 2, "image_size": [8, 80]}, "do not fit 8 x 80 pixels, the size in the file's own note: give"),
+        ({"heads": 3}, "heads in the file's own note must divide dim = 8, not 3"),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("beside", [{}, {"preprocessor_config.json": '{"resample": 1}'}], ids=["alone", "beside"])
+def test_what_a_note_says_is_not_called_a_config_beside_the_file(tmp_path, note, words, beside):
+    for name, text in beside.items():
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    note = {NOTE: json.dumps(note)}
+    path = write_safetensors(tmp_path / "model.safetensors", timm_arrays(), metadata=note)
+
+    with pytest.raises(CheckpointError, match=words) as caught:
+        load_model(path)
+    assert "config.json" not in str(caught.value)
+
+
+def test_a_mean_in_a_note_is_not_called_one_of_the_file_that_says_the_rest(tmp_path):
+    (tmp_path / "preprocessor_config.json").write_text('{"resample": 1}', encoding="utf-8")
+    images = replace(IMAGES, mean=(0.5, 0.4), std=(0.2, 0.3)).to_json()
+    note = {NOTE: json.dumps({"heads": 2, "preprocessing": images})}
+    path = write_safetensors(tmp_path / "model.safetensors", hf_arrays(), metadata=note)
+
+    with pytest.raises(CheckpointError, match="takes images of 3 channels, but the file's own note has a mean of 2"):
+        load_model(path)
+
+
+@pytest.mark.filterwarnings("ignore::minivit.Notice")
+def test_a_config_beside_the_file_is_named_where_it_counts_before_the_note(tmp_path):
+    note = {NOTE: json.dumps({"heads": 2, "image_size": [8, 8]})}
+    path = write_safetensors(tmp_path / "model.safetensors", timm_arrays(), metadata=note)
+    config = timm_config(model_args={"num_heads": 3})
+    (tmp_path / "config.json").write_text(json.dumps(config), encoding="utf-8")
+
+    with pytest.raises(CheckpointError, match=r"num_attention_heads of config\.json must divide dim = 8, not 3"):
+        load_model(path)

@@ -99,6 +99,13 @@ def test_the_only_linear_layer_beside_a_backbone_is_its_head(tmp_path, prefix, h
     assert any(f"{head} was taken for the head" in each for each in notices)
 
 
+def test_a_head_that_is_a_convolution_of_one_pixel_is_the_same_head(tmp_path):
+    arrays = timm_arrays()
+    arrays["head.weight"] = arrays["head.weight"][:, :, None, None]
+
+    assert is_the_same(load_model(write_safetensors(tmp_path / "a.safetensors", arrays), **HEADS), plain(tmp_path))
+
+
 def test_a_head_of_timm_needs_no_notice(tmp_path):
     path = write_safetensors(tmp_path / "a.safetensors", wrapped("module."))
 

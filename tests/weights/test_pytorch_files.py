@@ -1,6 +1,7 @@
 """PyTorch's files without PyTorch: both formats, every plain type, and views that stay inside their storages."""
 
 import io
+import itertools
 import json
 import struct
 import warnings
@@ -168,6 +169,64 @@ def test_numpys_arrays_in_the_pickle(tmp_path, legacy, order):
     found = arrays_in(file.write({"rows": encoded(False), "columns": encoded(True)}), tmp_path)
 
     assert np.array_equal(found["rows"], array) and np.array_equal(found["columns"], array)
+
+
+@formats
+def test_empty_bytes_and_arrays_of_protocol_2(tmp_path, legacy):
+    """Protocol 2 has no instruction for bytes: it calls `bytes()` for none of them."""
+    import pickle
+
+    file = File(legacy)
+    empty = {name: Raw(pickle.dumps(value, 2)[2:-1]) for name, value in {
+        "note": b"", "rows": np.zeros((0, 3), np.float32), "whole": np.zeros(0, np.int64)}.items()}  # fmt: skip
+
+    found = arrays_in(file.write({"x": file.tensor(np.ones(2)), **empty}), tmp_path)
+
+    assert {name: (array.dtype, array.shape) for name, array in found.items()} == {
+        "x": (np.float64, (2,)), "rows": (np.float32, (0, 3)), "whole": (np.int64, (0,)),
+    }  # fmt: skip
+
+
+def test_bytes_made_of_something_are_not(tmp_path):
+    file = File()
+    value = {"x": file.tensor(np.ones(2)), "zeros": Call(Name("__builtin__", "bytes"), (2**40,))}
+
+    assert "is damaged: its pickle makes bytes of other values" in refusal(file.write(value), tmp_path)
+
+
+@formats
+@pytest.mark.parametrize("axes", list(itertools.permutations(range(3))), ids=str)
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_numpys_arrays_of_protocol_5_in_any_order_of_axes(tmp_path, legacy, order, axes):
+    import pickle
+
+    base = np.arange(24, dtype=f"{order}f4").reshape(2, 3, 4)
+    array = base.transpose(axes)
+    written = pickle.dumps(array, 5)
+    kind = Call(Name("numpy", "dtype"), ("f4", False, True), (3, order, None, None, None, -1, -1, 0))
+    rebuild = Name("numpy._core.numeric", "_frombuffer")  # what NumPy 2.4 and newer write, whichever is installed
+    file = File(legacy)
+    by_hand = Call(rebuild, (base.tobytes(), kind, (2, 3, 4), "K", axes))
+    value = {"written": Raw(written[2:-1]), "by hand": by_hand}
+    value |= {} if legacy else {"x": file.tensor(np.ones(2))}
+
+    found = arrays_in(file.write(value), tmp_path)
+
+    assert found["written"].dtype == found["by hand"].dtype == np.float32
+    assert np.array_equal(found["written"], array) and np.array_equal(found["by hand"], array)
+
+
+@pytest.mark.parametrize(
+    "axes",
+    [(0, 1), (0, 1, 1), (0, 1, 3), (-1, 0, 1), (0, 1, 2.0), (0, 1, "2"), [0, 1, 2], (0, 1, 2, 3), "012", (True, 0, 2)],
+    ids=str,
+)  # fmt: skip
+def test_an_order_of_axes_that_makes_no_sense_is_damage(tmp_path, axes):
+    kind = Call(Name("numpy", "dtype"), ("f4", False, True), (3, "<", None, None, None, -1, -1, 0))
+    rebuild = Name("numpy._core.numeric", "_frombuffer")
+    value = {"x": Call(rebuild, (bytes(96), kind, (2, 3, 4), "K", axes))}
+
+    assert "is damaged: an array of its pickle has an unknown order of axes" in refusal(File().write(value), tmp_path)
 
 
 @pytest.mark.parametrize("top", ["archive/", "model_best/", "weights v2/", ""])

@@ -224,6 +224,22 @@ def test_a_config_that_contradicts_the_file_or_makes_no_sense_is_one_sentence(tm
     assert "\x1b" not in message and "\n" not in message
 
 
+def test_a_size_that_the_caller_gives_counts_where_the_configs_does_not_fit(tmp_path):
+    """16 positions of 4 x 4 patches of 4 pixels, none for the class token: timm's no_embed_class."""
+    config = timm_config()
+    config["pretrained_cfg"]["input_size"] = [3, 32, 32]
+    folder(tmp_path, timm_arrays(tokens=16), config)
+
+    with pytest.raises(CheckpointError, match="16 position embeddings do not fit 32 x 32 pixels"):
+        load_model(tmp_path)
+    with pytest.raises(CheckpointError, match="16 position embeddings do not fit 32 x 32 pixels"):
+        load_model(tmp_path, image_size=24)
+    _, model = said(lambda: load_model(tmp_path, image_size=16))
+
+    assert (model.config.image_size, model.config.grid, model.config.positions_for) == (16, (4, 4), "patches")
+    np.testing.assert_array_equal(model.state()["positions.embedding"], timm_arrays(tokens=16)["pos_embed"])
+
+
 @pytest.mark.parametrize("text", ["{", "\xff", "[" * 100_000, '{"model_type": "vit"'])
 def test_a_config_that_is_no_json_is_said_to_be_damaged(tmp_path, text):
     folder(tmp_path, hf_arrays(), text)

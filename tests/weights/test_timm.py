@@ -125,6 +125,20 @@ def test_names_of_architectures_say_heads_activation_and_epsilon(name, expected)
     assert (found.dim, found.heads, found.gelu, found.norm_eps) == expected
 
 
+@pytest.mark.parametrize("name", ["aimv2_base_patch14_224", "aimv2_7b_patch14_224", "vit_odd_patch4_8", "", None])
+def test_a_name_that_timm_does_not_have_says_nothing(name):
+    assert architecture_of(name) is None
+
+
+def test_an_aimv2_of_an_unknown_size_is_asked_about(tmp_path):
+    arrays = timm_arrays(dim=100, depth=1)
+    path = write_safetensors(tmp_path / "model.safetensors", arrays)
+    (tmp_path / "config.json").write_text(json.dumps({"architecture": "aimv2_base_patch14_224"}), encoding="utf-8")
+
+    with pytest.raises(CheckpointError, match="give heads"):
+        load_model(path)
+
+
 @pytest.mark.parametrize(
     "name", ["vit_base_patch16_rope_ape_224", "vit_base_patch16_rpn_224", "naflexvit_base_patch16_gap"]
 )

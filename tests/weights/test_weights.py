@@ -14,7 +14,8 @@ import pytest
 from safetensors.numpy import save as safetensors_bytes
 
 from minivit import CheckpointError, CheckpointNotFoundError, ConfigError, Notice, SaveError, load_model, save_weights
-from minivit.weights import read_arrays, write_arrays
+from minivit.weights import read_arrays, verify_weights, write_arrays
+from minivit.weights.sources.google import google_state
 from tests.support import random_images, tiny_config, tiny_vit
 
 SUFFIXES = [".npz", ".safetensors"]
@@ -304,6 +305,50 @@ def test_a_pickle_is_never_run(tmp_path, monkeypatch):
     refused(tmp_path / "array.npz", file.getvalue())
 
     assert not (tmp_path / "exploded").exists()
+
+
+OBJECTS = "is an array of Python objects, which are never loaded: save each array by its name"
+
+
+@pytest.mark.parametrize("beside", [{}, {"step": np.array(3)}], ids=["alone", "beside a number"])
+def test_a_dictionary_of_arrays_is_said_to_be_python_objects(tmp_path, beside):
+    nested = np.array({"embedding": {"kernel": np.ones((4, 4, 3, 8))}}, dtype=object)
+
+    message = refused(tmp_path / "nested.npz", npz_bytes(params=nested, **beside))
+
+    assert f"nested.npz: 'params' {OBJECTS}" in message
+
+
+def test_python_objects_count_as_any_array_outside_the_model(tmp_path):
+    objects = np.array([Explosive()], dtype=object)
+    google = {f"params/{name}": array for name, array in google_state(small_model()).items()}
+    for name, arrays in {"google": google, "own": {"minivit": header(), **weights()}}.items():
+        (tmp_path / f"{name}.npz").write_bytes(npz_bytes(**arrays, extra=objects))
+        assert same_weights(load_model(tmp_path / f"{name}.npz"), small_model())
+
+    needed = {
+        "google": (google, "params/head/kernel"),
+        "own": ({"minivit": header(), **weights()}, "model/head.weight"),
+    }
+    for arrays, missing in needed.values():
+        assert f"'{missing}' {OBJECTS}" in refused(tmp_path / "odd.npz", npz_bytes(**{**arrays, missing: objects}))
+    flat = npz_bytes(**google_state(small_model()), extra=objects)
+    assert f"'extra' {OBJECTS}" in refused(tmp_path / "flat.npz", flat)
+    with pytest.raises(CheckpointError, match=f"'extra' {OBJECTS}"):
+        verify_weights(tmp_path / "google.npz")
+
+
+def test_folders_in_a_zip_file_are_no_arrays(tmp_path):
+    arrays = google_state(small_model())
+    with zipfile.ZipFile(tmp_path / "again.npz", "w") as archive:
+        for folder in sorted({f"{name.rpartition('/')[0]}/" for name in arrays if "/" in name}):
+            archive.writestr(folder, b"")
+        for name, array in arrays.items():
+            file = io.BytesIO()
+            np.save(file, array)
+            archive.writestr(f"{name}.npy", file.getvalue())
+
+    assert same_weights(load_model(tmp_path / "again.npz"), small_model())
 
 
 FOREIGN = {

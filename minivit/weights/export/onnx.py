@@ -117,7 +117,8 @@ def onnx_bytes(
         outputs.append(PROBABILITIES)
         g.nodes.append(onnx.helper.make_node("Softmax", [LOGITS], [PROBABILITIES], name=PROBABILITIES, axis=-1))
     proto = _proto(onnx, g, model, outputs, with_preprocessing)
-    onnx.helper.set_model_props(proto, {**metadata(model, with_preprocessing), **notes})
+    texts = {name: printable(text) for name, text in notes.items()}
+    onnx.helper.set_model_props(proto, {**metadata(model, with_preprocessing), **texts})
     content = proto.SerializeToString()
     onnx.checker.check_model(content, full_check=True)
     return content
@@ -180,6 +181,9 @@ def _width_of_result(model: Classifier) -> int:
 def metadata(model: Classifier, with_preprocessing: bool) -> dict[str, str]:
     """Return what the file says besides the graph, by name: texts, most of them JSON.
 
+    The JSON is ASCII: ONNX's texts are UTF-8, and the name of a class may hold a surrogate, as Python reads a byte of a
+    folder's name that is not UTF-8.
+
     Args:
         model: the model.
         with_preprocessing: whether the graph scales pixels itself.
@@ -199,7 +203,7 @@ def metadata(model: Classifier, with_preprocessing: bool) -> dict[str, str]:
     said: dict[str, Any] = {"config": asdict(model.config), "preprocessing": preprocessing.to_json()}
     if classes := fitting_classes(model.header, model.config.num_classes):
         said["classes"] = classes
-    return {"input": what, **{name: json.dumps(value, ensure_ascii=False) for name, value in said.items()}}
+    return {"input": what, **{name: json.dumps(value) for name, value in said.items()}}
 
 
 # -- the check -----------------------------------------------------------------------------------

@@ -13,9 +13,12 @@ from typing import IO
 
 import numpy as np
 
-from ...utils.text import quoted
+from ...errors import CheckpointError
+from ...utils.text import printable, quoted
 from .arrays import Archive, bytes_of, from_file, numbers, readers_errors
 from .zips import METHODS, check_lengths, is_stored
+
+OBJECTS = "an array of Python objects, which are never loaded: save each array by its name"
 
 
 @dataclass(frozen=True)
@@ -34,28 +37,34 @@ def open_npz(path: Path, file: IO[bytes]) -> Archive:
     if not zipfile.is_zipfile(file):
         raise ValueError("it is not a complete .npz archive")
     archive = zipfile.ZipFile(file)
-    for info in archive.infolist():
+    entries = [info for info in archive.infolist() if not info.filename.endswith("/")]  # zip programs add folders
+    for info in entries:
         if not info.filename.endswith(".npy"):
             raise ValueError(f"{quoted(info.filename)} is not an array")
         if info.compress_type not in METHODS:
             raise ValueError(f"{quoted(info.filename)} is compressed in a way that NumPy does not write")
-    check_lengths(archive.infolist(), path.stat().st_size)
+    check_lengths(entries, path.stat().st_size)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # NumPy warns of headers that its older versions wrote
-        members = {info.filename.removesuffix(".npy"): _member(archive, info) for info in archive.infolist()}
-    if len(members) < len(archive.infolist()):
+        members = {info.filename.removesuffix(".npy"): _member(archive, info) for info in entries}
+    if len(members) < len(entries):
         raise ValueError("two of its arrays have the same name")
     types = {name: "bfloat16" if _is_bfloat16(m.dtype) else m.dtype.str for name, m in members.items()}
+    unreadable = {name: OBJECTS for name, m in members.items() if m.dtype.hasobject}
 
     def read(name: str, checks: bool = True) -> np.ndarray:
         with readers_errors(path):
             m = members[name]
+            if name in unreadable:
+                raise CheckpointError(f"{printable(path)}: {quoted(name)} is {unreadable[name]}")
             plain_rows = is_stored(m.info) and m.dtype.kind in "fiub" and not m.columns_first
             array = _stored(file, m, checks) if plain_rows else _packed(archive, m)
         return numbers(array.view("<u2") if types[name] == "bfloat16" else array, types[name], path, name)
 
-    shapes = {name: m.shape for name, m in members.items()}
-    return Archive(path, ".npz", shapes, types, {}, read, lambda name: read(name, checks=False), True)
+    shapes = {name: () if name in unreadable else m.shape for name, m in members.items()}
+    return Archive(
+        path, ".npz", shapes, types, {}, read, lambda name: read(name, checks=False), True, unreadable=unreadable
+    )
 
 
 def _stored(file: IO[bytes], member: _Member, checks: bool) -> np.ndarray:
@@ -84,7 +93,10 @@ def _is_bfloat16(dtype: np.dtype) -> bool:
 
 
 def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> _Member:
-    """Return a member's header, after comparing its size in bytes with the archive's entry."""
+    """Return a member's header, after comparing its size in bytes with the archive's entry.
+
+    That of Python objects, which are a pickle, is not compared: they are never read.
+    """
     name = quoted(info.filename)
     with archive.open(info) as file:
         version = np.lib.format.read_magic(file)
@@ -93,12 +105,10 @@ def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> _Member:
         header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
         shape, columns_first, dtype = header(file)
         header_bytes = file.tell()
-    if dtype.hasobject:
-        raise ValueError(f"{name} holds Python objects, which are never loaded")
     if any(length < 0 for length in shape):
         raise ValueError(f"{name} has a negative length")
     size = header_bytes + math.prod(shape) * dtype.itemsize
-    if size != info.file_size:
+    if size != info.file_size and not dtype.hasobject:
         raise ValueError(f"{name} is an array of shape {quoted(shape)} by its header, but has another number of bytes")
     return _Member(info, shape, np.dtype(dtype), header_bytes, columns_first)
 

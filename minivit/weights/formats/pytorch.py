@@ -164,12 +164,22 @@ class NumPyType:
 
 @dataclass(slots=True)
 class NumPyArray:
-    """A NumPy array inside the pickle."""
+    """A NumPy array inside the pickle.
+
+    Attributes:
+        shape: the lengths.
+        type: of the numbers.
+        columns_first: whether the first axis changes fastest in the bytes, not the last.
+        data: the bytes.
+        axes: how the axes are permuted after the bytes were taken row by row, as `np.transpose` takes it; None if they
+            are not.
+    """
 
     shape: tuple[int, ...] = ()
     type: NumPyType | None = None
     columns_first: bool = False
     data: Any = None
+    axes: tuple[int, ...] | None = None
 
     def build(self, state: Any) -> None:
         """Take the array's state: (version, shape, dtype, columns first, bytes)."""
@@ -200,7 +210,10 @@ class NumPyArray:
         """Return the numbers."""
         data = self.data.text.encode("latin-1") if isinstance(self.data, Encoded) else self.data
         flat = np.frombuffer(data, self.short_type)
-        array = flat.reshape(self.shape, order="F" if self.columns_first is True else "C")
+        if self.axes is not None:
+            array = flat.reshape([self.shape[axis] for axis in np.argsort(self.axes)]).transpose(self.axes)
+        else:
+            array = flat.reshape(self.shape, order="F" if self.columns_first is True else "C")
         return array.astype(array.dtype.newbyteorder("="))
 
 
@@ -254,13 +267,14 @@ class Makers:
             "builtins.set": _list,
             "builtins.frozenset": _list,
             "builtins.bytearray": _placeholder,
+            "builtins.bytes": _no_bytes,
             "builtins.complex": _placeholder,
             "builtins.slice": _placeholder,
             "builtins.range": _placeholder,
             "_codecs.encode": _encoded,
             "copyreg._reconstructor": self.object_of_class,
         }
-        for name in ("int", "float", "str", "bool", "bytes", "object", "tuple"):
+        for name in ("int", "float", "str", "bool", "object", "tuple"):
             self.table[f"builtins.{name}"] = None
         for name in (*TYPES, *OTHER_TYPES, *SHORT_TYPE_NAMES, *OTHER_CONSTANTS):
             self.table[f"torch.{name}"] = None
@@ -380,6 +394,13 @@ def _placeholder(arguments: tuple[Any, ...]) -> Placeholder:
     return Placeholder()
 
 
+def _no_bytes(arguments: tuple[Any, ...]) -> bytes:
+    """Return no bytes: protocol 2 has no instruction for them, and calls `bytes()`."""
+    if arguments:
+        raise ValueError("its pickle makes bytes of other values than Python")
+    return b""
+
+
 def _encoded(arguments: tuple[Any, ...]) -> Encoded:
     match arguments:
         case (str(text), "latin1" | "latin-1"):
@@ -393,11 +414,19 @@ def _numpy_type(arguments: tuple[Any, ...]) -> NumPyType:
 
 
 def _numpy_array_of_buffer(arguments: tuple[Any, ...]) -> NumPyArray:
-    """Return an array of protocol 5: (bytes, dtype, shape, order)."""
-    if len(arguments) != 4:
+    """Return an array of protocol 5: (bytes, dtype, shape, order), or (bytes, dtype, shape, "K", axes).
+
+    The second form is that of NumPy 2.4 and newer: the bytes are an array of this shape, whose axes are then permuted.
+    """
+    if len(arguments) not in (4, 5):
         raise ValueError("an array of its pickle has an unknown state")
-    data, kind, shape, order = arguments
-    return NumPyArray(shape, kind, order == "F", data)
+    data, kind, shape, order, *axes = arguments
+    if order != "K" or not axes or axes[0] is None:
+        return NumPyArray(shape, kind, order == "F", data)
+    (axes,) = axes
+    if not (_are_lengths(shape) and _are_lengths(axes) and sorted(axes) == list(range(len(shape)))):
+        raise ValueError("an array of its pickle has an unknown order of axes")
+    return NumPyArray(tuple(shape[axis] for axis in axes), kind, False, data, axes)
 
 
 def _is_type(value: Any) -> bool:

@@ -73,6 +73,7 @@ class Minivit(Source):
         averaged = any(name.startswith(AVERAGED_WEIGHTS) for name in archive.shapes)
         prefix = AVERAGED_WEIGHTS if averaged else WEIGHTS
         names = {name.removeprefix(prefix): name for name in archive.shapes if name.startswith(prefix)}
+        archive.refuse_unreadable(names.values())
         parameters = dict(model.named_parameters())
         problems = [f"{name} is missing" for name in parameters if name not in names]
         problems += [f"{printable(name, 80)} is unknown" for name in names if name not in parameters]

@@ -59,11 +59,13 @@ def with_note(sidecar: Sidecar, archive: Archive) -> Sidecar:
         "classifier": note.word("classifier"),
         "classes": class_names(note.content.get("classes")),
     }
-    found = {name: value for name, value in said.items() if getattr(sidecar, name) is None}
+    found = {name: value for name, value in said.items() if value is not None and getattr(sidecar, name) is None}
+    names = set(found)
     if sidecar.preprocessing and "preprocessing" in note:
         noted = replace(preprocessing_in(note.content), image_size=None)  # only those files say a size to follow
         found["preprocessing"] = {**vars(noted), **sidecar.preprocessing}
-    return replace(sidecar, **found)
+        names |= {"mean", "std"} - sidecar.preprocessing.keys()
+    return replace(sidecar, **found, noted=frozenset(names))
 
 
 def images_in_note(archive: Archive, sidecar: Sidecar) -> Header:

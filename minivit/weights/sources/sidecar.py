@@ -23,6 +23,7 @@ from ...utils.text import printable, quoted
 CONFIG, PREPROCESSOR = "config.json", "preprocessor_config.json"
 OPEN_CLIP = "open_clip_config.json"
 PROCESSOR = "processor_config.json"  # transformers 5 writes it for models of images and texts, instead or beside
+OWN_NOTE = "the file's own note"  # what messages call it, see `notes.py`
 LONGEST = 2**24  # bytes; such a file has a few thousand
 
 
@@ -45,6 +46,8 @@ class Sidecar:
         classes: the names of the classes.
         preprocessing: fields of `Preprocessing` that a file says, such as mean, std and crop_share.
         preprocessing_source: the name of the file that says them.
+        noted: the names of the fields, also of those in `preprocessing`, that no file beside the weights says, but the
+            note in the weights file itself.
     """
 
     source: str = CONFIG
@@ -61,6 +64,11 @@ class Sidecar:
     classes: tuple[str, ...] | None = None
     preprocessing: Mapping[str, Any] = field(default_factory=dict)
     preprocessing_source: str = CONFIG
+    noted: frozenset[str] = frozenset()
+
+    def source_of(self, name: str) -> str:
+        """Return what says a field: the name of a file, or the weights file's own note."""
+        return OWN_NOTE if name in self.noted else self.source
 
 
 def place_of(source: str) -> str:

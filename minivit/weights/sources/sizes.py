@@ -65,7 +65,8 @@ def prefix_of(shapes: Shapes, landmark: str, skip: str = NEVER) -> str:
     1. Copies that `skip` finds, such as those in an optimiser's state, do not count.
     2. If one copy is an average of the weights during training, it is taken: timm evaluates `state_dict_ema`, and the
        authors of DINO (arXiv 2104.14294) evaluate the teacher of a student. `SlotSource.describe` says so in a notice.
-       Another teacher, such as that of a distillation, is not known to be an average.
+       Another teacher, such as that of a distillation, is not known to be an average. An average has the sizes of
+       another copy.
     3. Else the copy without a prefix is taken; what the others hold is then unknown to the source, which refuses it.
     4. Else the file does not tell which one is meant: an error lists the prefixes.
 
@@ -86,11 +87,29 @@ def prefix_of(shapes: Shapes, landmark: str, skip: str = NEVER) -> str:
     averaged = [prefix for prefix in prefixes if words[prefix] & (AVERAGED | {TEACHER})]
     if not any(STUDENT in each for each in words.values()):
         averaged = averaged if len(averaged) > 1 else [prefix for prefix in averaged if words[prefix] & AVERAGED]
-    if len(prefixes) > 1 and len(averaged) == 1:
+    if len(averaged) == 1 and any(_are_copies(shapes, averaged[0], other) for other in prefixes - {averaged[0]}):
         return averaged[0]
     if len(prefixes) > 1 and "" not in prefixes:
         raise CheckpointError(f"it holds several models: {listed(sorted(prefixes))}; keep the arrays of one of them")
     return min(prefixes, key=len, default="")
+
+
+def _are_copies(shapes: Shapes, one: str, other: str) -> bool:
+    """Return whether the parts that are there under both prefixes have arrays of the same names and shapes.
+
+    A part that one of them lacks does not count: iBOT's student has an embedding of masked patches, its teacher none.
+    """
+
+    def by_part(prefix: str) -> dict[str, Shapes]:
+        found: dict[str, Shapes] = {}
+        for name, shape in shapes.items():
+            if name.startswith(prefix):
+                short = name.removeprefix(prefix)
+                found.setdefault(re.split(r"[./]", short, maxsplit=1)[0], {})[short] = shape
+        return found
+
+    first, second = by_part(one), by_part(other)
+    return all(first[part] == second[part] for part in first.keys() & second.keys())
 
 
 def names_of_model(shapes: Shapes, landmark: str, skip: str = NEVER) -> dict[str, str]:
@@ -255,10 +274,12 @@ def grid_of_positions(
     if said and math.prod(said) in counts:
         return said
     if hints.sidecar.image_size is not None:
+        if asked and math.prod(asked) in counts:
+            return asked
         height, width = hints.sidecar.image_size
         raise ConfigError(
             f"{tokens} position embeddings do not fit {height} x {width} pixels, the size in "
-            f"{place_of(hints.sidecar.source)}: give image_size or grid"
+            f"{place_of(hints.sidecar.source_of('image_size'))}: give image_size or grid"
         )
     squares = [patches for patches in counts if patches > 0 and math.isqrt(patches) ** 2 == patches]
     if asked and math.prod(asked) in squares:
@@ -349,7 +370,8 @@ def heads_of(dim: int, hints: Hints, depth: int, mlp_dim: int) -> int:
             "give heads (--heads)"
         )
     if dim % heads:
-        whose = "heads" if hints.heads else f"num_attention_heads of {hints.sidecar.source}"
+        name = "heads in" if "heads" in hints.sidecar.noted else "num_attention_heads of"
+        whose = "heads" if hints.heads else f"{name} {hints.sidecar.source_of('heads')}"
         raise ConfigError(f"{whose} must divide dim = {dim}, not {heads}")
     return heads
 

@@ -27,7 +27,7 @@ from ...utils.notices import notice
 from ...utils.text import listed, printable
 from ..formats.archive import Archive, Arrays, Shapes, converted, refuse_non_finite, refuse_other_types, write_archive
 from .notes import images_in_note, note_of, say_what_is_not_noted, uses_gelu
-from .sidecar import Sidecar
+from .sidecar import OWN_NOTE, Sidecar
 from .source import Description, Header, Hints, Source
 
 QUERY, KEY, VALUE = range(3)
@@ -78,7 +78,8 @@ class Slot:
 
     def put(self, array: np.ndarray, state: Arrays) -> None:
         """Copy an array of the file into its parameter."""
-        array = array if self.axes is None else array.transpose(self.axes)
+        # The file's array may have more or fewer axes of length 1, see `fits`.
+        array = array if self.axes is None else array.reshape(self.shape).transpose(self.axes)
         place = self.place(state[self.ours])
         place[...] = array.reshape(place.shape)
 
@@ -175,9 +176,10 @@ class SlotSource(Source):
             values = sidecar.preprocessing.get(name, (0.5,))
             count = 1 if values == values[:1] * 3 else len(values)  # one grey for RGB is beside grey models too
             if count not in (1, config.channels):
+                where = OWN_NOTE if name in sidecar.noted else f"{sidecar.preprocessing_source} beside it"
                 raise CheckpointError(
-                    f"{path} takes images of {config.channels} channels, but {sidecar.preprocessing_source} beside it "
-                    f"has a {name} of {count}: one of the two belongs to another model"
+                    f"{path} takes images of {config.channels} channels, but {where} has a {name} of {count}: one of "
+                    "the two belongs to another model"
                 )
         if config.num_classes == 1:
             notice(
@@ -187,9 +189,10 @@ class SlotSource(Source):
         self._say_which_copy(archive, names)
         known = sidecar.classes is not None and len(sidecar.classes) == config.num_classes
         if sidecar.classes is not None and config.num_classes and not known:
+            where = f"{path}: its own note" if "classes" in sidecar.noted else f"{sidecar.source} beside {path}"
             notice(
-                f"{sidecar.source} beside {path} names {len(sidecar.classes):,} classes, but the head has "
-                f"{config.num_classes:,}: the names are not used"
+                f"{where} names {len(sidecar.classes):,} classes, but the head has {config.num_classes:,}: the names "
+                "are not used"
             )
         header = {"classes": list(sidecar.classes or ())} if known else {}
         return Description(config, header | images_in_note(archive, sidecar))

@@ -72,7 +72,7 @@ def architecture_of(name: str | None) -> Architecture | None:
         return None
     if name in SIZE_WITHOUT_FAMILY:
         return Architecture(*SIZE_WITHOUT_FAMILY[name], "erf", 1e-6)
-    if aimv2 := AIMV2.match(name):
+    if (aimv2 := AIMV2.match(name)) and aimv2[1] in AIMV2_WIDTHS:
         dim = AIMV2_WIDTHS[aimv2[1]]
         return Architecture(dim, dim // 128, "erf", 1e-5)
     match = NAME.fullmatch(name)
