@@ -60,6 +60,8 @@ def check_can_be_shown(model: Any) -> None:
         other.append("relative positions")
     if not config.num_classes:
         other.append("no classes")
+    if not config.depth:
+        other.append("no blocks")
     if config.channels != 3:
         other.append(f"{config.channels} channels")
     if other:
@@ -71,18 +73,20 @@ def check_can_be_shown(model: Any) -> None:
         )
 
 
-def page_model(model: ViT, dtype: type = np.float32) -> PageModel:
+def page_model(model: ViT) -> PageModel:
     """Return what the page needs of a model.
 
     Args:
         model: a ViT.
-        dtype: np.float32, or np.float16 for half the size.
+
+    Returns:
+        Its sizes and weights, the numbers in float32.
 
     Raises:
         ConfigError: if the page cannot show it.
     """
     check_can_be_shown(model)
-    store = _Store(dtype)
+    store = _Store()
     table = model.positions.table()
     weights = {
         "cls": store.add(model.cls.data[0]) if model.config.has_class_token else None,
@@ -126,16 +130,16 @@ def _full_table(table: np.ndarray, config: ViTConfig) -> np.ndarray:
 
 
 class _Store:
-    """Arrays one after the other."""
+    """Arrays one after the other, in float32."""
 
-    def __init__(self, dtype: type):
-        self.dtype, self.parts, self.size = dtype, list[np.ndarray](), 0
+    def __init__(self) -> None:
+        self.parts, self.size = list[np.ndarray](), 0
 
     def add(self, values: Any) -> list[int]:
         """Add an array of one or two axes, and return its place: [offset, rows, columns]."""
         array = np.atleast_2d(to_numpy(values).astype(np.float32))  # (columns,) -> (1, columns)
         place = [self.size, *array.shape]
-        self.parts.append(array.ravel().astype(self.dtype))
+        self.parts.append(array.ravel())
         self.size += array.size
         return place
 

@@ -7,7 +7,7 @@ import json
 import os
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
 from pathlib import Path
 from string import Template
@@ -79,7 +79,7 @@ def write_explorer(
         ConfigError: if the page cannot show this model.
         SaveError: if a file cannot be written.
     """
-    shown = page_model(model, _dtype_for(model))
+    shown = _as_stored(page_model(model))
     numbers = snapshot_numbers(training)
     if shown.numbers.nbytes + sum(each.nbytes for each in numbers) <= INSIDE:
         write_text(path, explore_page(model, title, classes, samples, shown, training=training))
@@ -178,8 +178,9 @@ def _training_data(training: Training | None, snapshots: Sequence[np.ndarray]) -
     }
 
 
-def _dtype_for(model: ViT) -> type:
-    return np.float32 if 4 * model.num_parameters() <= HALF_FROM else np.float16
+def _as_stored(shown: PageModel) -> PageModel:
+    """Return a model as the file holds it: a large one in float16, unless a number is beyond its range."""
+    return shown if shown.numbers.nbytes <= HALF_FROM else replace(shown, numbers=halved(shown.numbers))
 
 
 def _base64(numbers: np.ndarray) -> str:

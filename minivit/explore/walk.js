@@ -12,7 +12,7 @@ const SMALL = Math.max(HEIGHT, WIDTH) <= 64;             // pixels are shown as 
 const MIDDLE = Math.floor(ROWS / 2) * COLUMNS + Math.floor(COLUMNS / 2) + FRONT;  // the token that is chosen at first
 
 const state = { pixels: new Uint8Array(HEIGHT * WIDTH * 3), edits: noEdits(config), token: MIDDLE, block: 0,
-  head: 0, sample: 0, tool: "choose", moment: MOMENTS - 1 };
+  head: 0, sample: samples.length ? 0 : -1, tool: "choose", moment: MOMENTS - 1 };
 const models = [];                                       // the model at each moment, once the worker has read it
 let model = null;                                        // the one that gave the last answer
 let seen = null;                                         // every number of the last answer
@@ -184,13 +184,16 @@ function enqueue(panel) {
 
 function drawSome() {
   const until = performance.now() + 8;
-  for (const panel of queue) {
-    queue.delete(panel);
-    if (seen) panel.draw(panel);
-    if (performance.now() > until) break;
+  try {
+    for (const panel of queue) {
+      queue.delete(panel);
+      if (seen) panel.draw(panel);
+      if (performance.now() > until) break;
+    }
+  } finally {                                            // a panel that fails leaves the others to be drawn
+    scheduled = queue.size > 0;
+    if (scheduled) requestAnimationFrame(drawSome);
   }
-  scheduled = queue.size > 0;
-  if (scheduled) requestAnimationFrame(drawSome);
 }
 
 // Dark or light as the system is, or as the page says that this one is a part of.
@@ -1275,7 +1278,10 @@ element("stage").onpointerleave = () => {
   if (seen && state.token !== pinned) chooseToken(pinned);
 };
 
-/** Arrow keys choose a patch, or move the picture; Enter uses the tool on the chosen patch. */
+/**
+ * Arrow keys choose the patch beside the chosen one, if there is one, or move the picture; Enter uses the tool on the
+ * chosen patch. A button chooses the class token, which is beside no patch; from it, each arrow leads to the first patch.
+ */
 element("stage").onkeydown = event => {
   const move = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key];
   if (!seen || !(move || event.key === "Enter" || event.key === " ")) return;
@@ -1287,7 +1293,8 @@ element("stage").onkeydown = event => {
     placed.y += move[1] * HEIGHT / 32;
     place();
   } else if (move) {
-    chooseToken(Math.max(0, Math.min(T - 1, n < 0 ? FRONT : state.token + move[0] + COLUMNS * move[1])));
+    const next = n < 0 ? 0 : patchAt(middle.map((pixel, i) => pixel + P * move[i]));
+    if (next !== null) chooseToken(next + FRONT);
   } else if (n >= 0) USE[state.tool](middle, true, event);
 };
 
@@ -1488,6 +1495,7 @@ function drawLegend() {
 }
 drawLegend();
 element("class-token").hidden = !FRONT;
+if (FRONT) element("stage").ariaLabel += " A button below chooses the class token.";
 followed = linkInAddress();
 if (!(followed && restore(followed))) {
   if (samples.length) choose(0);

@@ -34,7 +34,14 @@ function forgetWithout() {
     element(`each-${kind}`).replaceChildren();
     element(`each-${kind}-said`).textContent = "";
   }
+  element("each-patches-progress").textContent = "";
   without = { ...NONE };
+}
+
+/** Write a result, unless it is written already: a screen reader says each text that is written, even the same one again. */
+function tellResult(kind, text) {
+  const said = element(`each-${kind}-said`);
+  if (said.textContent !== text) said.textContent = text;
 }
 
 /** Do something when the newest answer is there. */
@@ -45,15 +52,17 @@ function whenReady(action) {
 
 // -- heads --------------------------------------------------------------------------------------------------
 
+const isOff = (l, h) => state.edits.blocksOff.includes(l) || state.edits.headsOff.includes(`${l}.${h}`);
+
 function switchOffEachHead() {
   const questions = [];
   for (let l = 0; l < config.depth; l++) {
-    if (state.edits.blocksOff.includes(l)) continue;
     for (let h = 0; h < config.heads; h++) {
-      const name = `${l}.${h}`, { headsOff } = state.edits;
-      if (!headsOff.includes(name)) questions.push({ name, edits: { ...state.edits, headsOff: [...headsOff, name] } });
+      const name = `${l}.${h}`, { edits } = state;
+      if (!isOff(l, h)) questions.push({ name, edits: { ...edits, headsOff: [...edits.headsOff, name] } });
     }
   }
+  tellResult("heads", "");
   ask("heads", questions);
   showHeads();
 }
@@ -69,7 +78,8 @@ function showHeads() {
     const row = table.insertRow();
     row.append(cell("th", `block ${l + 1}`, "row"));
     for (let h = 0; h < config.heads; h++) {
-      const answer = without.heads.found[`${l}.${h}`], made = cell("td", answer ? percent(answer.shares[k]) : "…");
+      const answer = without.heads.found[`${l}.${h}`];
+      const made = cell("td", answer ? percent(answer.shares[k]) : isOff(l, h) ? "off" : "…");
       row.append(made);
       if (!answer) continue;
       const change = answer.shares[k] - before;
@@ -77,29 +87,38 @@ function showHeads() {
     }
   }
   element("each-heads").replaceChildren(title, table);
-  if (!found.length) return;
+  if (!found.length || found.length < without.heads.count) return;
   const [name, { shares }] = found.reduce((a, b) => b[1].shares[k] < a[1].shares[k] ? b : a), [l, h] = name.split(".").map(Number);
-  const [[other]] = best(shares, 1);
-  element("each-heads-said").textContent = `Without head ${h + 1} of block ${l + 1}, ${className(k)} falls most: from ${percent(before)} `
-    + `to ${percent(shares[k])}${other === k ? ", and the answer stays" : `, and the answer becomes ${className(other)}`}.`;
+  const [[other]] = best(shares, 1), [was, now] = [before, shares[k]].map(percent);
+  const change = was === now ? `keeps ${was}` : `${shares[k] < before ? "falls most" : "rises least"}: from ${was} to ${now}`;
+  tellResult("heads", `Without head ${h + 1} of block ${l + 1}, ${className(k)} ${change}, and the answer `
+    + `${other === k ? "stays" : `becomes ${className(other)}`}.`);
 }
 
 // -- patches ------------------------------------------------------------------------------------------------
 
 function eraseEachPatch() {
+  tellResult("patches", "");
   ask("patches", currentOrder().map((from, n) => ({ name: n, pixels: erased(state.pixels.slice(), from) })));
   showPatches();
 }
 
-/** The class that the answer is compared with: the label if the answer is wrong, or else the second likeliest. */
+/**
+ * The answer, and the class that it is compared with: the label if the answer is wrong, or else the second likeliest;
+ * undefined if the model has one class alone.
+ */
 function rival() {
-  const [[k], [second]] = best(seen.probabilities.data, 2), label = labelOf(state.sample);
+  const [k, second] = best(seen.probabilities.data, 2).map(([each]) => each), label = labelOf(state.sample);
   return [k, label === null || label === k ? second : label];
 }
 
-/** How much of the answer's lead over its rival goes with each patch: positive, the patch speaks for the answer. */
+/**
+ * How much of the answer's lead over its rival goes with each patch: positive, the patch speaks for the answer.
+ * Without a rival, the lead is the answer's logit.
+ */
 function leads(found) {
-  const [k, other] = rival(), lead = logits => logits[k] - logits[other], whole = lead(seen.logits.data);
+  const [k, other] = rival(), lead = logits => logits[k] - (other === undefined ? 0 : logits[other]);
+  const whole = lead(seen.logits.data);
   return { whole, gone: Array.from({ length: N }, (_, n) => n in found ? whole - lead(found[n].logits) : 0) };
 }
 
@@ -107,32 +126,36 @@ function leads(found) {
 function showPatches() {
   const { found, count } = without.patches, parts = element("each-patches"), [k, other] = rival();
   const { whole, gone } = leads(found), most = Math.max(...gone.map(Math.abs)), done = Object.keys(found).length;
+  const sides = [`for ${className(k)}`, other === undefined ? `against ${className(k)}` : `for ${className(other)}`];
   if (!parts.childElementCount) {
-    for (const part of [k, other]) figure(parts, `patches that speak for ${className(part)} keep their colours`);
+    for (const side of sides) figure(parts, `patches that speak ${side} keep their colours`);
   }
   [...parts.querySelectorAll("canvas")].forEach((canvas, i) => {
     drawImage(canvas, gone.map(each => Math.max(0, i ? -each : each)), 256, null, most);
   });
-  if (done < count) {
-    element("each-patches-said").textContent = `${done} of ${count} patches`;
-    return;
-  }
+  const together = done < count ? null : erasedTogether(k, gone);
+  element("each-patches-progress").textContent = together ? "" : `${done} of ${count} patches`;
+  if (!together) return;
   const at = gone.indexOf(Math.max(...gone)), against = gone.indexOf(Math.min(...gone));
   const flips = Object.entries(found).map(([n, { shares }]) => [Number(n), best(shares, 1)[0][0]]).filter(([, answer]) => answer !== k);
   const label = labelOf(state.sample);
   const parted = label === null || label === k ? [] : [`The answer is ${className(k)}, the label ${className(label)}.`];
-  parted.push(`The lead of ${className(k)} over ${className(other)}, logit minus logit, is ${short(whole)}.`);
-  if (gone[at] > 0) parted.push(`Without ${tokenName(at + FRONT)} it is ${short(whole - gone[at])}: this patch speaks most for ${className(k)}.`);
+  parted.push(other === undefined ? `The logit of ${className(k)} is ${short(whole)}.`
+    : `The lead of ${className(k)} over ${className(other)}, logit minus logit, is ${short(whole)}.`);
+  if (gone[at] > 0) parted.push(`Without ${tokenName(at + FRONT)} it is ${short(whole - gone[at])}: this patch speaks most ${sides[0]}.`);
   if (gone[against] < 0) {
-    parted.push(`Without ${tokenName(against + FRONT)} it is ${short(whole - gone[against])}: this patch speaks most for ${className(other)}.`);
+    parted.push(`Without ${tokenName(against + FRONT)} it is ${short(whole - gone[against])}: this patch speaks most ${sides[1]}.`);
   }
-  if (-gone[against] < LITTLE * gone[at]) parted.push(`No patch speaks much for ${className(other)}: its picture is nearly all grey.`);
+  if (-gone[against] < LITTLE * gone[at]) parted.push(`No patch speaks much ${sides[1]}: its picture is nearly all grey.`);
   parted.push(flips.length ? `${flips.length} of ${N} patches change the answer when they are erased alone: without patch ${flips[0][0] + 1} `
     + `it is ${className(flips[0][1])}.` : "No single patch changes the answer.");
-  element("each-patches-said").textContent = [...parted, ...erasedTogether(k, gone)].join(" ");
+  tellResult("patches", [...parted, ...together].join(" "));
 }
 
-/** Erase the patches that speak most for the answer together, first one, then two ...; what that does, in sentences. */
+/**
+ * Erase the patches that speak most for the answer together, first one, then two ...; what that does, in sentences,
+ * null while it is not known.
+ */
 function erasedTogether(k, gone) {
   const order = best(gone, TOGETHER).filter(([, each]) => each > 0).map(([n]) => n);
   if (!without.together) {
@@ -142,7 +165,8 @@ function erasedTogether(k, gone) {
   const { found } = without.together, names = count => order.slice(0, count).map(n => n + 1).join(", ");
   const turned = order.findIndex((_, i) => i in found && best(found[i].shares, 1)[0][0] !== k);
   if (turned > 0) return [`Without patches ${names(turned + 1)} together, it is ${className(best(found[turned].shares, 1)[0][0])}.`];
-  if (turned === 0 || order.length < 2 || !(order.length - 1 in found)) return [];
+  if (turned === 0 || order.length < 2) return [];
+  if (!(order.length - 1 in found)) return null;
   return [`Even without patches ${names(order.length)} together, it stays ${className(k)}.`];
 }
 

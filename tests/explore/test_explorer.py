@@ -352,6 +352,24 @@ def test_a_drawing_is_undone_to_the_empty_canvas(opened):
     assert page.evaluate("state.pixels.every(each => each === 255)")
 
 
+def test_a_page_without_images_begins_with_an_empty_one(opened):
+    model = model_of()
+    page = opened(model, [])
+    before = numbers(page)
+    close(before["logits"], ours(model, np.zeros((16, 16, 3), np.uint8))[0])
+
+    after(page, switched(page, "shuffle"))
+    assert after(page, switched(page, "reset")) == before
+    page.locator("[data-tool=draw]").click()
+    box = page.locator("#stage").bounding_box()
+    page.locator("#colour").fill("#ffffff")
+    assert after(page, lambda: page.mouse.click(box["x"] + 50, box["y"] + 50)) != before
+    assert after(page, switched(page, "reset")) == before
+
+    assert page.locator("#label").text_content() == ""
+    assert page.complaints == []
+
+
 def test_a_link_restores_a_state(opened):
     model = model_of()
     pixels = pixels_of(model, 3)
@@ -815,6 +833,37 @@ def test_arrow_keys_choose_a_patch(opened):
     assert page.locator("#chosen").inner_text() == "chosen: patch 6 (row 2, column 2)"
 
 
+def test_arrow_keys_stop_at_the_edge_of_the_image(opened):
+    """The four corners of three rows of five patches: two keys lead nowhere, two to the patch beside."""
+    model = model_of("as timm")
+    page = opened(model, pixels_of(model))
+    page.locator("#stage").focus()
+
+    for chosen, right in {
+        1: {"ArrowUp": 1, "ArrowLeft": 1, "ArrowRight": 2, "ArrowDown": 6},
+        5: {"ArrowUp": 5, "ArrowRight": 5, "ArrowLeft": 4, "ArrowDown": 10},
+        11: {"ArrowDown": 11, "ArrowLeft": 11, "ArrowRight": 12, "ArrowUp": 6},
+        15: {"ArrowDown": 15, "ArrowRight": 15, "ArrowLeft": 14, "ArrowUp": 10},
+    }.items():
+        for key, patch in right.items():
+            page.evaluate(f"chooseToken({chosen})")
+            page.keyboard.press(key)
+            assert page.evaluate("state.token") == patch, (chosen, key)
+
+
+@pytest.mark.parametrize(("name", "tells"), [("class token", True), ("mean of patches", False)])
+def test_the_image_says_which_keys_choose_what(opened, name, tells):
+    model = model_of(name)
+    page = opened(model, pixels_of(model))
+
+    label = page.locator("#stage").get_attribute("aria-label")
+    assert label.startswith("The image. Arrow keys choose a patch, Enter uses the tool on it.")
+    assert label.endswith(" A button below chooses the class token.") == tells
+    if tells:
+        page.get_by_role("button", name="choose the class token").press("Enter")
+        assert page.locator("#chosen").inner_text() == "chosen: the class token"
+
+
 def test_a_number_says_which_products_made_it(opened):
     model = model_of()
     (pixels,) = pixels_of(model)
@@ -1013,6 +1062,24 @@ def test_a_click_on_the_picture_of_attention_chooses_a_patch(opened):
     picture.click(position={"x": 0.6 * box["width"], "y": 0.9 * box["height"]})
 
     assert page.locator("#chosen").inner_text() == "chosen: patch 15 (row 4, column 3)"
+
+
+def test_a_part_that_cannot_be_drawn_stops_no_other(opened):
+    page = opened(model_of(), pixels_of(model_of()))
+    page.wait_for_function("!scheduled")
+    page.evaluate("""() => panels.forEach((panel, i) => {
+        panel.visible = true;
+        panel.draw = () => {
+            if (i === 1) throw new Error("broken");
+            drawn.push(i);
+        };
+    })""")
+
+    for _ in range(2):
+        page.evaluate("window.drawn = [], redraw()")
+        page.wait_for_function("drawn.length === panels.length - 1")
+
+    assert [text for text in page.complaints if "broken" not in text] == []
 
 
 def test_a_step_is_played_from_the_first_token_to_the_last(opened):
@@ -1277,6 +1344,93 @@ def test_each_head_is_switched_off_in_turn(opened):
     assert page.locator("#each-heads").inner_text() == ""  # it was true of the model before
 
 
+def switch_off_each_head(page, count):
+    """The cells of the table and the sentence below it."""
+    page.locator("#each-head-off").press("Enter")
+    page.wait_for_function(f"without.heads && Object.keys(without.heads.found).length === {count}")
+    cells = page.locator("#each-heads td:not(:empty)").all_text_contents()
+    return cells, page.locator("#each-heads-said").text_content()
+
+
+def test_heads_that_are_off_are_named_so(opened):
+    page = opened(model_of(), pixels_of(model_of()))
+    after(page, switched(page, "head-on"))
+    page.get_by_role("button", name="block 3", exact=True).click()
+    after(page, switched(page, "block-on"))
+
+    cells, _ = switch_off_each_head(page, 3)
+
+    assert [i for i, cell in enumerate(cells) if cell == "off"] == [0, 4, 5]
+    assert "…" not in cells
+    for block in (1, 2):
+        page.get_by_role("button", name=f"block {block}", exact=True).click()
+        after(page, switched(page, "block-on"))
+    assert switch_off_each_head(page, 0) == (["off"] * 6, "")
+    assert page.complaints == []
+
+
+@pytest.mark.parametrize(("effect", "said"), [(1, "falls most"), (-1, "rises least"), (0, "keeps")])
+def test_what_the_answer_does_without_a_head_is_said_as_it_is(opened, effect, said):
+    """The only head of the model speaks for the answer, against it, or neither."""
+    sizes = ViTConfig(**SIZES | {"depth": 1, "heads": 1})
+    model, without = (randomize(ViT(sizes), seed=3, dtype=np.float32, scale=0.2).eval() for _ in range(2))
+    without.blocks[0].attention.out.weight.data[:] = 0.0
+    if effect == 0:
+        model = without
+    for pixels in pixels_of(model, 100):
+        before, after_it = model.predict(pixels)[0], without.predict(pixels)[0]
+        best = before.argmax()
+        if np.sign(round(float(before[best] - after_it[best]), 2)) == effect:
+            break
+    else:
+        raise AssertionError("no such image")
+    page = opened(model, [pixels])
+
+    _, sentence = switch_off_each_head(page, 1)
+
+    was, now = (f"{100 * shares[best]:.1f} %" for shares in (before, after_it))
+    change = f"{said}: from {was} to {now}" if effect else f"{said} {was}"
+    other = after_it.argmax()
+    end = "stays" if other == best else f"becomes \u2068{CLASSES[other]}\u2069"
+    assert sentence == f"Without head 1 of block 1, \u2068{CLASSES[best]}\u2069 {change}, and the answer {end}."
+
+
+def texts_of(page, identity):
+    """Collect what an element says from now on, as `texts.IDENTITY` of the page."""
+    page.evaluate(
+        """identity => {
+            window.texts ||= {};
+            texts[identity] = [];
+            new MutationObserver(() => texts[identity].push(element(identity).textContent))
+                .observe(element(identity), { childList: true });
+        }""",
+        identity,
+    )
+
+
+def test_a_screen_reader_hears_once_what_heads_and_patches_do(opened):
+    page = opened(model_of(), pixels_of(model_of()))
+    for identity in ("each-heads-said", "each-patches-said", "each-patches-progress"):
+        texts_of(page, identity)
+
+    switch_off_each_head(page, 6)
+    page.locator("#each-patch-off").press("Enter")
+    page.wait_for_function("without.together && Object.keys(without.together.found).length === without.together.count")
+
+    assert page.evaluate("without.together.count") > 1  # each of these answers could have been told
+    texts = page.evaluate("texts")
+    assert texts["each-heads-said"] == [page.locator("#each-heads-said").text_content()]
+    assert texts["each-patches-said"] == [page.locator("#each-patches-said").text_content()]
+    assert texts["each-patches-progress"][1:3] == ["1 of 16 patches", "2 of 16 patches"]
+    assert texts["each-patches-progress"][-1] == ""
+    assert page.evaluate("element('each-patches-progress').closest('[role], [aria-live]')") is None
+
+    page.locator("#each-patch-off").press("Enter")  # who asks again is told again
+    page.wait_for_function("texts['each-patches-said'].length === 3")
+    said = page.locator("#each-patches-said").text_content()
+    assert page.evaluate("texts['each-patches-said']") == [said, "", said]
+
+
 def without_each_patch(pixels):
     """The image sixteen times, each with another patch in grey."""
     images = np.repeat(pixels[None], 16, axis=0)
@@ -1294,7 +1448,7 @@ def test_each_patch_is_erased_in_turn(opened):
     before = numbers(page)
 
     page.locator("#each-patch-off").press("Enter")  # figures that are drawn above it move it
-    page.wait_for_function("without.patches && Object.keys(without.patches.found).length === 16")
+    page.wait_for_function("element('each-patches-said').textContent.endsWith('.')")
 
     logits = model(minivit.preprocess(without_each_patch(pixels))).data
     lead = before["logits"][best] - before["logits"][second]
@@ -1374,16 +1528,39 @@ def test_patches_that_speak_most_for_the_answer_are_erased_together(opened, turn
     page = opened(model, [np.zeros_like(pixels)] * best + [pixels])
     after(page, lambda: page.evaluate(f"choose({best})"))
 
+    texts_of(page, "each-patches-said")
     page.locator("#each-patch-off").press("Enter")
     page.wait_for_function("/together, it/.test(element('each-patches-said').textContent)")
 
     said = page.locator("#each-patches-said").text_content()
+    assert page.evaluate("texts['each-patches-said']") == [said]  # nothing is said before all is known
     count = int(np.argmax(answers != best)) + 1 if turns else len(patches)
     names = f"without patches {', '.join(str(n + 1) for n in patches[:count])} together, it"
     if turns:
         assert said.endswith(f" W{names[1:]} is \u2068{CLASSES[answers[count - 1]]}\u2069.")
     else:
         assert said.endswith(f" Even {names} stays \u2068{CLASSES[best]}\u2069.")
+
+
+def test_patches_of_a_model_with_one_class_speak_for_its_logit_or_against_it(opened):
+    model = randomize(ViT(ViTConfig(**SIZES | {"num_classes": 1})), seed=3, dtype=np.float32, scale=0.2).eval()
+    (pixels,) = pixels_of(model)
+    page = opened(model, [pixels])
+    (logit,) = numbers(page)["logits"]
+    gone = logit - model(minivit.preprocess(without_each_patch(pixels))).data[:, 0]
+
+    page.locator("[data-try=wrong]").click()
+    page.wait_for_function("/together/.test(element('each-patches-said').textContent)")
+
+    np.testing.assert_allclose(page.evaluate("[...leads(without.patches.found).gone]"), gone, atol=1e-4)
+    said, name = page.locator("#each-patches-said").text_content(), f"\u2068{CLASSES[0]}\u2069"
+    assert said.startswith(f"The logit of {name} is {logit:.3g}. ")
+    for n, side in ((gone.argmax(), "for"), (gone.argmin(), "against")):
+        without = f"Without patch {n + 1} (row {n // 4 + 1}, column {n % 4 + 1}) it is "
+        assert re.search(rf"{re.escape(without)}\S+: this patch speaks most {side} {name}\.", said)
+        assert f"patches that speak {side} {name} keep their colours" in page.locator("#each-patches").text_content()
+    assert page.locator("#said").text_content().startswith("The answers to all images of this page are right")
+    assert page.complaints == []
 
 
 def test_the_spread_of_attention_is_said(opened):

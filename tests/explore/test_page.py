@@ -75,6 +75,7 @@ def test_a_class_token_without_a_position_gets_zeros():
         ({"positions": "relative"}, "relative positions"),
         ({"classifier": "map"}, "pooling 'map'"),
         ({"num_classes": 0}, "no classes"),
+        ({"depth": 0}, "no blocks"),
         ({"channels": 1}, "1 channels"),
         ({"positions_at": "every"}, "positions in every block"),
     ],
@@ -133,6 +134,20 @@ def test_large_weights_come_beside_the_page(tmp_path, monkeypatch):
     assert '<script src="./a.weights.js"></script>' in page.read_text(encoding="utf-8")
     text = re.fullmatch(r'"use strict";\nvar weightsText = "(.*)";\n', beside.read_text(encoding="utf-8"))[1]
     assert base64.b64decode(text) == page_model(vit()).numbers.tobytes()
+
+
+@pytest.mark.parametrize(("bias", "dtype"), [(1.0, "float16"), (7e4, "float32")])
+def test_a_large_model_is_stored_in_half_precision_if_no_number_is_beyond_it(tmp_path, monkeypatch, bias, dtype):
+    monkeypatch.setattr("minivit.explore.page.HALF_FROM", 0)
+    model = vit()
+    model.head.bias.data[0] = bias
+    (path,) = write_explorer(model, tmp_path / "a.html", "t", CLASSES, [sample()])
+
+    page = path.read_text(encoding="utf-8")
+    text = re.search(r'var weightsText = "(.*?)";', page)[1]
+    assert embedded(page)["dtype"] == dtype
+    right = page_model(model).numbers.astype(dtype)
+    np.testing.assert_array_equal(np.frombuffer(base64.b64decode(text), dtype), right)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such names")
