@@ -89,7 +89,7 @@ __all__ = [
 
 def default_data_dir() -> Path:
     """Return the folder of the data sets: the one that MINIVIT_DATA names, or `data`."""
-    return Path(os.environ.get("MINIVIT_DATA") or "data")
+    return expanded(os.environ.get("MINIVIT_DATA") or "data")
 
 
 def _data_dir(given: str | Path | None) -> Path:

@@ -318,12 +318,14 @@ def _is_sidecar(folder: Path) -> bool:
 
 def _is_written_by_minivit(folder: Path) -> bool:
     """Return whether the folder is a run, a report or a folder of these, which may be beside the class folders."""
-    if (inside := _folders(folder)) and not _has_images(folder):
-        of_runs = folder.name == "runs"  # in which a run that has just begun has an empty folder
-        return all(_is_written_by_minivit(one) or (of_runs and not any(one.iterdir())) for one in inside)
+    if any(all((folder / name).is_file() for name in names) for names in OUTPUTS):
+        return True
     if (folder / LOCK).is_file() and len(list(folder.iterdir())) == 1:  # a run that begins
         return True
-    return any(all((folder / name).is_file() for name in names) for names in OUTPUTS)
+    inside = _folders(folder)
+    of_runs = folder.name == "runs"  # in which a run that has just begun has an empty folder
+    all_written = all(_is_written_by_minivit(one) or (of_runs and not any(one.iterdir())) for one in inside)
+    return bool(inside) and all_written and not _has_images(folder)
 
 
 def _images_below(folder: Path) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from threading import Lock
+from threading import RLock
 from typing import Any, overload
 
 import numpy as np
@@ -25,6 +25,7 @@ from ..utils.text import quoted
 from .batches import Prepared
 from .options import OWN_DATA
 
+SAMPLED = 30  # items whose labels are compared with those that their data set keeps
 KINDS = "a pair (images, labels), a data set, or batches of such pairs"
 
 
@@ -96,20 +97,21 @@ def as_dataset(given: Any, name: str, expected: Expected, show: bool = False) ->
 
 def _is_pair(given: Any) -> bool:
     """Return whether something is (images, labels) or (image, label), and not two such pairs."""
-    if not isinstance(given, tuple | list) or len(given) != 2:
-        return False
-    first = given[0]  # images, or a pair itself: (image, label), or a batch, of which PyTorch's DataLoader makes a list
-    if not isinstance(first, tuple | list) or len(first) != 2:
-        return True
-    return not _is_integer(first[1]) and getattr(first[0], "ndim", 0) != 4
+    return isinstance(given, tuple | list) and len(given) == 2 and not all(map(_begins_as_pair, given))
 
 
-def _is_integer(value: Any) -> bool:
-    try:
-        operator.index(value)
-    except TypeError:
+def _begins_as_pair(given: Any) -> bool:
+    """Return whether something begins with an image, or images, and then has no image: (image, label), or a batch."""
+    if not isinstance(given, tuple | list) or len(given) < 2:
         return False
-    return True
+    first, second = given[:2]
+    are_images = isinstance(first, tuple | list) or _axes(first) >= 2
+    return are_images and (_axes(second) < 2 or _axes(first) == 4)  # a batch may have shares of the classes (B, K)
+
+
+def _axes(value: Any) -> int:
+    """Return how many axes an array has, or would have of anything else."""
+    return 3 if is_pillow(value) else np.ndim(value)
 
 
 def _checked_dataset(dataset: AnyDataset, name: str, expected: Expected) -> AnyDataset:
@@ -282,6 +284,10 @@ def _pixels_of(image: Any, channels: int) -> np.ndarray:
 # -- data sets of other libraries ----------------------------------------------------------------
 
 
+# Held while an item is read: two data sets of a script may move in one file, which several threads would share.
+TURN = RLock()
+
+
 class ItemImages(ImageFiles):
     """The images of a data set whose items are (image, label), each read when it is needed, as files are.
 
@@ -290,14 +296,12 @@ class ItemImages(ImageFiles):
         places: of its items, in the order of the images.
         channels: that the model reads.
         name: of the argument, for messages.
-        turn: held while an item is read: a data set may move in a file that several threads would share.
     """
 
     in_files = False
 
-    def __init__(self, items: Any, places: Indices | range, channels: int, name: str, turn: Lock | None = None):
+    def __init__(self, items: Any, places: Indices | range, channels: int, name: str):
         self.items, self.places, self.channels, self.name = items, np.asarray(places, np.int64), channels, name
-        self.turn = turn or Lock()
         self.read = range(len(self.places))  # the others are black
 
     @property
@@ -314,14 +318,13 @@ class ItemImages(ImageFiles):
     def __getitem__(self, index: Indices) -> ItemImages: ...
     def __getitem__(self, index: int | Indices) -> np.ndarray | ItemImages:
         if not isinstance(index, int | np.integer):
-            return ItemImages(self.items, self.places[index], self.channels, self.name, self.turn)
+            return ItemImages(self.items, self.places[index], self.channels, self.name)
         if range(len(self))[index] not in self.read:
             return np.zeros((1, 1, self.channels), np.uint8)
         place = int(self.places[index])
-        with self.turn:
-            item = self.items[place]
-        image, _ = _pair(item, f"{self.name}[{place}]")
-        return item_pixels(image, f"{self.name}[{place}]", self.channels)
+        with TURN:
+            image, _ = _pair(self.items[place], f"{self.name}[{place}]")
+            return item_pixels(image, f"{self.name}[{place}]", self.channels)  # Pillow may read the file only now
 
     def only(self, decoded: slice) -> ItemImages:
         """Return the same images, of which only a slice is read, as `ImageFiles.only`."""
@@ -345,13 +348,14 @@ def _from_items(given: Any, first: Any, name: str, expected: Expected, show: boo
 def _labels_of_items(given: Any, name: str, show: bool) -> Any:
     """Return the labels of all items: what the data set keeps as `targets` or `labels`, else each item is read.
 
-    Items may have other labels than those kept: a transform changes them, or they are of another task.
+    Items may have other labels than those kept: a transform changes them, or they are of another task. So a sample of
+    the items is compared.
     """
     for attribute in ("targets", "labels") if getattr(given, "target_transform", None) is None else ():
         kept = getattr(given, attribute, None)
         if kept is None or np.ndim(kept) != 1 or len(kept) != len(given):
             continue
-        column, some = np.asarray(kept), {0, len(given) // 2, len(given) - 1}
+        column, some = np.asarray(kept), np.linspace(0, len(given) - 1, min(len(given), SAMPLED), dtype=int).tolist()
         if all(_same_number(_pair(given[place], f"{name}[{place}]")[1], column[place]) for place in some):
             return kept
     from tqdm.auto import tqdm

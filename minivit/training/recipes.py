@@ -23,7 +23,7 @@ from ..utils.files import read_json, read_text
 from ..utils.text import did_you_mean, printable, quoted, suggestion
 from .config import DEFAULTS, TrainConfig, as_written_now, config_from_json
 from .folder import CONFIG, NOTES, relocated
-from .options import OF_THE_MODEL, SIZES
+from .options import OF_THE_MODEL, OF_WEIGHTS, SIZES
 
 FOLDER = Path(__file__).parent.parent / "recipes"
 NONE = "none"  # the name for no recipe
@@ -291,7 +291,9 @@ def _replaced_by(layer: Layer, below: Layer) -> list[str]:
         dropped += OF_THE_OPTIMIZER
     if layer.get("weights"):  # they settle the model
         dropped += ["model", *OF_THE_MODEL, *PATCH_DROPOUT]
-        if "model" in below and not below.get("weights"):  # the size of another model's images
+        if below.get("weights"):  # other ones, which were read in another way
+            dropped += OF_WEIGHTS
+        elif "model" in below:  # the size of another model's images
             dropped.append("image_size")
     elif "model" in layer:
         dropped += _not_of(layer["model"])
@@ -373,6 +375,9 @@ def _of_file(command: str, given: Layer, path: Path) -> Resolved:
     of = next((one.command for one in _chain(source) if one.command), command)
     if of != command:
         raise ConfigError(f"{printable(path)} is for minivit {of}, not minivit {command}")
+    sized = "image_size" in source.options and "model" not in source.options
+    if given.get("weights") and sized and "model" not in given:  # the size is for any model, not for the recipe's
+        given = {"image_size": source.options["image_size"], **given}
     found = with_recipe(source, given)
     _check_not_settled(found.options, given, source.options, path)
     try:

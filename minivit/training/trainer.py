@@ -209,13 +209,14 @@ class Trainer:
             raise ConfigError("a run on batches of a script cannot be resumed: give arrays or a data set instead")
         if self.given.optimizer:
             self.given.optimizer.lr = self._peak
-        # A second call trains what the first one built.
-        given = replace(self.given, model=self._run.model) if self._run else self.given
+        # A second call trains what the first one built; a resumed one begins where the checkpoint is.
+        given = replace(self.given, model=self._run.model) if self._run and not resume else self.given
         with self._learning_as_before(), opened_run(
             self.config, self.out, resume=resume, show=self.show, ranks=self.ranks, given=given, signals=self.signals
         ) as run:  # fmt: skip
             self._run = run
-            self.model = self.model or run.model
+            if self.given.model is None:
+                self.model = run.model
             run.model.header = without_notes_of_a_run(run.model.header)  # those of an earlier one hold no longer
             if is_named(run.data.train.classes):
                 note_classes(run.model, run.data.train.classes)
@@ -671,19 +672,24 @@ def load_teacher(weights: str, classes: Sequence[str]) -> Classifier:
         classes: the names of the data's.
 
     Raises:
-        ConfigError: if its classes have other names, or its head was never trained.
+        ConfigError: if its classes have another order, or its head was never trained.
+        CheckpointError, DataNotFoundError, DownloadError: if its file cannot be read.
     """
     model, header = load_for_pixels(find_weights(weights))
     if has_zero_head(model):
         raise ConfigError(f"the teacher {printable(weights)} knows no class: its head is all zeros")
     named = [composed(str(name)) for name in header.get("classes") or ()]
     if is_named(named) and is_named(classes) and len(named) == len(classes):
-        for place, (own, other) in enumerate(zip(named, map(composed, classes), strict=True)):
-            if own != other:
+        wanted = list(map(composed, classes))
+        for place, (own, other) in enumerate(zip(named, wanted, strict=True)):
+            if own != other and other in named:
                 raise ConfigError(
                     f"the teacher's class {place} is {quoted(own)}, and that of the data {quoted(other)}: a teacher "
                     "must have the same classes in the same order"
                 )
+        if named != wanted:
+            own, other = next(pair for pair in zip(named, wanted, strict=True) if pair[0] != pair[1])
+            notice(f"the teacher's class {quoted(own)} is taken to be {quoted(other)} of the data, by its number")
     return model
 
 

@@ -71,6 +71,15 @@ def test_runs_and_reports_beside_the_classes_are_no_classes(tmp_path):
     assert image_folder(tmp_path)[0].classes == ("cat", "dog")
 
 
+@pytest.mark.parametrize("run", ["mine", "runs/a", "results/a"])
+def test_a_run_with_snapshots_is_no_class(tmp_path, run):
+    write_folder(tmp_path, {"cat": 5, "dog": 5})
+    (tmp_path / run / "snapshots").mkdir(parents=True)
+    for name in ("config.json", "metrics.jsonl", "snapshots/step-1.npz"):
+        (tmp_path / run / name).touch()
+    assert image_folder(tmp_path)[0].classes == ("cat", "dog")
+
+
 @pytest.mark.parametrize("out", ["mine", "results/mine"])
 def test_a_run_that_begins_beside_the_classes_is_no_class(tmp_path, out):
     write_folder(tmp_path, {"cat": 5, "dog": 5})
@@ -441,5 +450,7 @@ def test_the_home_directory_may_be_written_short_in_data_dir(tmp_path, monkeypat
         assert part.images.paths[0].is_relative_to(tmp_path / "sets")
     assert load_test_folder("folder:pets", "~/sets").classes == ("cat", "dog")
     assert folder_at("folder:pets", "~/sets") == tmp_path / "sets" / "pets"
-    with pytest.raises(DataNotFoundError, match=re.escape(f"cifar10 is not in {tmp_path / 'sets'}:")):
-        load_dataset("cifar10", "~/sets", download=False)
+    monkeypatch.setenv("MINIVIT_DATA", "~/sets")
+    for data_dir in ("~/sets", None):
+        with pytest.raises(DataNotFoundError, match=re.escape(f"cifar10 is not in {tmp_path / 'sets'}:")):
+            load_dataset("cifar10", data_dir, download=False)

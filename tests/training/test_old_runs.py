@@ -5,7 +5,7 @@ run_begun_before.zip is the folder of such a run, stopped after 7 of its 12 step
 
 import json
 import zipfile
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +16,7 @@ from minivit.data import shapes
 from minivit.training import TrainConfig, batches, train
 from minivit.training.folder import read_config
 from minivit.training.old_options import NEW_NAMES
-from minivit.weights import read_arrays
+from minivit.weights import read_arrays, write_arrays
 
 from .test_run import records
 
@@ -65,3 +65,18 @@ def test_it_ends_as_one_begun_now_and_never_stopped(begun, tmp_path):
         assert logged[0] == logged[1]
         losses = [[r["loss"] for r in records(path, kind)] for path in (tmp_path / "whole", begun)]
         assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+
+
+@pytest.mark.usefixtures("tiny")
+def test_a_run_whose_options_had_no_effect_goes_on(tmp_path):
+    """They were saved before they were refused."""
+    train(TrainConfig(steps=2, batch_size=20, num_threads=1), tmp_path, show=False)
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | {"gelu": "erf", "mean": "0.5"}), "utf-8")
+    header, arrays = read_arrays(tmp_path / "checkpoint.npz")
+    header["train"] |= {"gelu": "erf", "mean": "0.5"}
+    write_arrays(tmp_path / "checkpoint.npz", header, arrays)
+
+    config = read_config(tmp_path)
+    assert (config.gelu, config.mean) == (None, "")
+    assert train(replace(config, steps=4), tmp_path, resume=True, show=False).steps == 4

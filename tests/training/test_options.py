@@ -301,13 +301,15 @@ def test_rates_that_starting_weights_keep_are_said(tmp_path):
 def test_a_teacher_has_the_classes_of_the_data_in_their_order(tmp_path):
     teacher = tiny_model()
     teacher.head.weight.data = teacher.head.weight.data + 1
-    for name, classes in (("same", "abc"), ("other", "acb"), ("numbers", "012")):
+    for name, classes in (("same", "abc"), ("other", "acb"), ("aliases", "axc"), ("numbers", "012")):
         teacher.header = {"classes": list(classes)}
         save_weights(teacher, tmp_path / f"{name}.npz")
     for name in ("same", "numbers"):
         assert trainer.load_teacher(str(tmp_path / f"{name}.npz"), ("a", "b", "c")).config == teacher.config
     with pytest.raises(ConfigError, match="the teacher's class 1 is 'c', and that of the data 'b'"):
         trainer.load_teacher(str(tmp_path / "other.npz"), ("a", "b", "c"))
+    with pytest.warns(Notice, match="the teacher's class 'x' is taken to be 'b' of the data, by its number"):
+        trainer.load_teacher(str(tmp_path / "aliases.npz"), ("a", "b", "c"))
     save_weights(tiny_model(), tmp_path / "new.npz")
     with pytest.raises(ConfigError, match=r"new\.npz knows no class: its head is all zeros"):
         trainer.load_teacher(str(tmp_path / "new.npz"), ("a", "b", "c"))

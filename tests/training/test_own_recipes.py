@@ -114,6 +114,8 @@ def test_a_rate_without_a_recipe_belongs_to_the_optimiser_that_is_given(write):
 def test_the_image_size_of_a_file_counts_for_weights_too(write):
     path = write('like = "finetune"\nimage-size = 384')
     assert resolved("finetune", {"weights": "b.npz"}, config=path).options["image_size"] == 384
+    path = write('dataset = "cifar10"\nimage-size = 384')  # whose recipe has a model
+    assert resolved("train", {"weights": "b.npz"}, config=path).options["image_size"] == 384
     other = write('like = "folder"\nmodel = "ViT-Ti_16-224px"\nimage-size = 384')
     found = resolved("train", {"weights": "b.npz"}, config=other)
     assert "image_size" not in found.options and "--image-size" in found.notes[0]
@@ -129,6 +131,15 @@ def test_the_image_size_of_a_run_counts_where_it_started_from_weights_too(tmp_pa
     assert found.notes == (
         () if weights else (f"left out of {tmp_path}, for it does not fit what was given: --image-size",)
     )
+
+
+def test_other_weights_than_a_runs_are_read_in_their_own_way(tmp_path):
+    config = TrainConfig(dataset="shapes", weights="a.npz", gelu="tanh", mean="0.5", std="0.5", heads=6)
+    write_config(tmp_path, config, {})
+    found = resolved("train", {"weights": "b.npz", "std": "0.25"}, config=str(tmp_path))
+    assert not {"gelu", "mean", "heads"} & set(found.options) and found.options["std"] == "0.25"
+    (note,) = found.notes
+    assert set(note.rpartition(": ")[2].split()) == {"--gelu", "--mean", "--heads"}
 
 
 def test_a_recipes_option_has_its_old_name_in_python_too():

@@ -1,7 +1,10 @@
 """A Trainer for scripts: their own arrays, data sets, batches, networks, optimisers, metrics and callbacks."""
 
+import copy
+import io
 import json
 import os
+import pickle
 import signal
 import threading
 import time
@@ -21,7 +24,7 @@ from minivit.nn import Linear, Module
 from minivit.training import SGD, Adam, AdamW, Callback, TrainConfig, Trainer, batches, given, train, trainer
 from minivit.training.evaluation import evaluate_dataset, predict_dataset
 from minivit.training.options import AugmentOptions
-from minivit.training.own_data import Expected, as_dataset
+from minivit.training.own_data import Expected, OwnBatches, as_dataset
 
 from ..data.images_on_disk import write_folder
 from .conftest import tiny_dataset, tiny_model
@@ -163,6 +166,26 @@ def test_a_second_fit_trains_on_the_model_that_the_options_named(monkeypatch):
     assert found.evaluate(TEST_ARRAYS)["loss"] == evaluate_dataset(model, TEST, Workers(1))[0]
 
 
+def test_a_run_that_failed_before_its_first_checkpoint_begins_anew(tmp_path, monkeypatch):
+    class FailsOnce(Callback):
+        failed = False
+
+        def on_step_end(self, step):
+            if step.step == 3 and not self.failed:
+                self.failed = True
+                raise RuntimeError("broken")
+
+    monkeypatch.setattr(trainer, "build_model", lambda options, dataset, seed: tiny_model(seed))
+    found = Trainer(None, DATA, TEST, replace(CONFIG, save_every=1e6), [FailsOnce()], out=tmp_path / "run", show=False)
+    with pytest.raises(RuntimeError, match="broken"):
+        found.fit()
+    found.fit(resume=True)
+    unbroken = Trainer(None, DATA, TEST, CONFIG, show=False)
+    unbroken.fit()
+    assert same(weights(found.model), weights(unbroken.model))
+    assert found.evaluate() == unbroken.evaluate()
+
+
 @pytest.mark.parametrize("options", [{"freeze": True}, {"objective": "masked-patch", "label_smoothing": 0.0}])
 def test_what_a_run_freezes_learns_again_afterwards(options):
     model = tiny_model()
@@ -176,7 +199,7 @@ def test_what_a_run_freezes_learns_again_afterwards(options):
     assert unchanged == {"encoder_norm.weight"}
 
 
-def test_what_a_run_froze_of_the_options_model_learns_in_another_trainer(monkeypatch):
+def test_what_a_run_freezes_of_the_options_model_learns_again_afterwards(monkeypatch):
     monkeypatch.setattr(trainer, "build_model", lambda options, dataset, seed: tiny_model(seed))
     probe = Trainer(None, DATA, None, replace(CONFIG, freeze=True), show=False)
     probe.fit()
@@ -252,6 +275,7 @@ def test_what_an_earlier_run_noted_of_its_images_is_not_said_of_this_one(tmp_pat
     model.header["author"] = "a script"
     assert {"train", "images", "last_test"} <= set(model.header)
     trained(model, data=ARRAYS, classes=["low", "middle", "high"]).save(tmp_path / "mine.npz")
+    assert set(model.header) == {"author", "classes"}
     header = minivit.load_model(tmp_path / "mine.npz").header
     assert {"format", "config"} >= set(header) - {"author", "classes"}
     assert header["classes"] == ["low", "middle", "high"] and header["author"] == "a script"
@@ -708,6 +732,15 @@ class Halves(Items):
         return image, int(number >= 1)
 
 
+def test_labels_are_compared_in_a_sample_of_the_items():
+    items = Items()
+    items.targets = list(items.numbers)
+    for place in range(40, 50):  # neither the first, nor the last, nor the one in the middle
+        items.targets[place] = (items.targets[place] + 1) % 3
+    items.targets[45] = items.numbers[45]
+    assert np.array_equal(as_dataset(items, "train_data", Expected()).labels, DATA.labels)
+
+
 @pytest.mark.parametrize("keeps", ["targets", "labels"])
 @pytest.mark.parametrize("said", [True, False])
 def test_the_labels_are_those_of_the_items(said, keeps):
@@ -716,7 +749,7 @@ def test_the_labels_are_those_of_the_items(said, keeps):
     assert np.array_equal(found.labels, DATA.labels >= 1) and len(found.classes) == 2
 
 
-def test_labels_that_a_data_set_keeps_are_taken_without_reading_its_items():
+def test_labels_that_a_data_set_keeps_are_taken_after_reading_a_few_items():
     class Kept(Items):
         read = 0
 
@@ -727,7 +760,7 @@ def test_labels_that_a_data_set_keeps_are_taken_without_reading_its_items():
     items = Kept()
     items.targets = np.array(items.numbers)
     assert np.array_equal(as_dataset(items, "train_data", Expected()).labels, DATA.labels)
-    assert items.read < 6
+    assert items.read < len(items) / 2
 
 
 @pytest.mark.parametrize(("mode", "channels"), [("L", 1), ("RGBA", 4)])
@@ -741,19 +774,52 @@ def test_items_of_other_channels_than_three_are_trained_on(mode, channels, augme
     assert np.array_equal(found.images[3], np.asarray(items.images[3]).reshape(8, 9, channels))
 
 
-def test_threads_take_turns_at_the_items_of_a_script():
-    class OneAtATime(Items):
-        """Moves in a file, so to say: the place is set, and read later."""
+class InOneFile(Items):
+    """Moves in a file before it reads there."""
 
-        def __getitem__(self, place):
-            self.place = place
-            time.sleep(1e-4)
-            return super().__getitem__(self.place)
+    def __init__(self, file):
+        super().__init__()
+        self.file = file
 
-    images = as_dataset(OneAtATime(), "train_data", Expected()).images
+    def __getitem__(self, place):
+        self.file.seek(DATA.images[0].size * place)
+        time.sleep(1e-4)
+        pixels = np.frombuffer(self.file.read(DATA.images[0].size), np.uint8)
+        return pixels.reshape(DATA.images[0].shape), self.numbers[place]
+
+
+class OpenedLater(Image.Image):
+    """An image of Pillow that reads its file when its pixels are asked for."""
+
+    def __init__(self, items, place):
+        super().__init__()
+        self.items, self.place = items, place
+        self._mode, self._size = "RGB", (8, 8)
+
+    def load(self):
+        pixels, _ = InOneFile.__getitem__(self.items, self.place)
+        self.im = Image.fromarray(pixels).im
+        return super().load()
+
+
+class LazyInOneFile(InOneFile):
+    def __getitem__(self, place):
+        return OpenedLater(self, place), self.numbers[place]
+
+
+@pytest.mark.parametrize("kind", [InOneFile, LazyInOneFile])
+def test_threads_take_turns_at_the_items_of_a_script(kind):
+    file = io.BytesIO(DATA.images.tobytes())
+    first, second = (as_dataset(kind(file), name, Expected()).images for name in ("train_data", "test_data"))
     with ThreadPoolExecutor(8) as pool:
-        found = list(pool.map(lambda place: images[place : place + 1][0], range(len(DATA))))
+        found = list(pool.map(lambda place: (first, second)[place % 2][place : place + 1][0], range(len(DATA))))
     assert np.array_equal(found, DATA.images)
+
+
+def test_a_data_set_of_items_can_be_copied():
+    found = as_dataset(Items(), "train_data", Expected())
+    for copied in (copy.deepcopy(found), pickle.loads(pickle.dumps(found))):
+        assert np.array_equal(copied.images[3], DATA.images[3])
 
 
 def test_photos_of_one_list_that_are_turned_differently(tmp_path):
@@ -771,6 +837,25 @@ def test_images_and_labels_unzipped_from_pairs(count):
     images, labels = zip(*((DATA.images[place], int(DATA.labels[place])) for place in range(count)), strict=True)
     found = as_dataset((images, labels), "train_data", Expected((8, 8, 3), 3))
     assert np.array_equal(found.images, DATA.images[:count]) and np.array_equal(found.labels, DATA.labels[:count])
+
+
+@pytest.mark.parametrize("count", [2, 3])
+@pytest.mark.parametrize("kind", [list, tuple, np.stack])
+@pytest.mark.parametrize("labels", [list, np.array])
+def test_two_batches_are_batches(count, kind, labels):
+    batches = [(kind(list(DATA.images[:2])), labels([0, 1])) for _ in range(count)]
+    assert isinstance(as_dataset(batches, "train_data", Expected((8, 8, 3), 3)), OwnBatches)
+
+
+def test_two_items_that_are_no_pairs_are_named():
+    image = DATA.images[0]
+    for items, words in (
+        ([(image, "cat"), (image, "dog")], "the label must be an integer, not 'cat'"),
+        ([(image, 0, 1), (image, 1, 1)], r"train_data\[0\] must be \(image, label\), not tuple"),
+        ((["cat.jpg", "dog.jpg"], [0, 1]), "images are paths: give FileDataset"),
+    ):
+        with pytest.raises(MinivitError, match=words):
+            as_dataset(items, "train_data", Expected((8, 8, 3), 3))
 
 
 @pytest.mark.parametrize("pair", [tuple, list])
