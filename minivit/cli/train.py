@@ -196,6 +196,7 @@ def options_of_new_run(options: argparse.Namespace, given: dict[str, Any], comma
     if command == "finetune" and not found.options.get("weights"):
         raise ConfigError("fine-tuning starts from weights: give --weights, a file, a run's folder or a published name")
     config = TrainConfig(**found.options)
+    config.check_effect()
     check_device(config.device)  # before images are downloaded to be counted
     sentences = [*_words_of_recipe(found), *found.notes]
     needs_data = command == "finetune" and found.source and bool(fitted_to_data(1, found.options)[0])

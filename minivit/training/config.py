@@ -10,7 +10,6 @@ from ..utils.text import did_you_mean, listed, quoted
 from ..utils.usual_names import USUAL_NAMES, plain_name
 from .old_options import takes_old_names, with_new_names
 from .options import (
-    OF_WEIGHTS,
     AugmentOptions,
     ComputeOptions,
     DataOptions,
@@ -103,17 +102,7 @@ def config_from_json(values: Any) -> TrainConfig:
     if unknown := sorted(set(values) - set(DEFAULTS)):
         hint = did_you_mean(unknown[0], DEFAULTS)
         raise ConfigError(f"it has options that this minivit does not know: {listed(unknown)}{hint and '; '}{hint}")
-    return TrainConfig(**without_idle(values))
-
-
-def without_idle(values: dict[str, Any]) -> dict[str, Any]:
-    """Return the options of a run that was saved when options without an effect were not refused yet, without these.
-
-    Args:
-        values: options by name.
-    """
-    idle = ("positions", "positions_at") if values.get("weights") else OF_WEIGHTS
-    return {name: value for name, value in values.items() if name not in idle}
+    return TrainConfig(**values)
 
 
 def as_written_now(values: dict[str, Any]) -> dict[str, Any]:

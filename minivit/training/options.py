@@ -203,17 +203,26 @@ class ModelOptions(Options):
             if getattr(self, name):
                 read(name, getattr(self, name))
         if self.weights:
-            for name in ("patch_size", "dim", "depth", "mlp_ratio", "positions", "positions_at", "qk_norm"):
+            for name in ("patch_size", "dim", "depth", "mlp_ratio", "qk_norm"):
                 why = "the starting weights settle the model's shape"
                 self._check(name, getattr(self, name) is None, "left out", why=why)
             why = "the run starts from trained weights"
             for name in ("attention_init", "embedding_init"):
                 self._check(name, getattr(self, name) is None, "left out", why=why)
-        else:
-            for name in OF_WEIGHTS:
-                self._check(name, not getattr(self, name), "left out", why="it says how starting weights are read")
-            if self.model != OWN_MODEL:
-                model_config(self.model, **self._shape_to_check)
+        elif self.model != OWN_MODEL:
+            model_config(self.model, **self._shape_to_check)
+
+    def check_effect(self) -> None:
+        """Check that no option is without an effect. Runs that were saved before this was checked may have some.
+
+        Raises:
+            ConfigError: for an option about reading weights without any, and for positions beside weights.
+        """
+        idle, why = OF_WEIGHTS, "it says how starting weights are read"
+        if self.weights:
+            idle, why = ("positions", "positions_at"), "the starting weights have theirs"
+        for name in idle:
+            self._check(name, not getattr(self, name), "left out", why=why)
 
     @property
     def title(self) -> str:

@@ -20,7 +20,7 @@ from ..weights.images import notes_on_images
 from ..weights.sources.minivit import WEIGHTS
 from .batches import augmentation_name
 from .checkpoint import load_checkpoint, save_checkpoint
-from .config import DEFAULTS, LENGTH, TrainConfig, as_written_now, without_idle
+from .config import DEFAULTS, LENGTH, TrainConfig, as_written_now
 from .distributed.ranks import check_number
 from .failures import not_finite
 from .folder import NOTES, changed_versions, options_that_affect_weights
@@ -166,7 +166,7 @@ def _options_in(header: dict[str, Any], checkpoint: Path) -> TrainConfig:
     """Return the options that a checkpoint was saved with."""
     if "train" not in header or "step" not in header:
         raise CheckpointError(f"{checkpoint} holds weights but no training state: resume from a run's checkpoint")
-    saved = without_idle(as_written_now(header["train"]))
+    saved = as_written_now(header["train"])
     if unknown := sorted(set(saved) - set(DEFAULTS)):
         raise CheckpointError(
             f"{checkpoint} has options that this minivit does not know: {listed(unknown, 3)}; go on with the version "

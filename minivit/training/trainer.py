@@ -383,6 +383,8 @@ def build_run(
         stop: whether this process was told to stop.
     """
     given = given or Given()
+    if not resume:
+        config.check_effect()
     check_complete(config, given, folder)
     asked, config = config, anchored(config)
     check_shareable(config.batch_size, ranks)

@@ -270,16 +270,19 @@ def test_the_rate_ends_at_the_least_one_and_the_optimiser_gets_the_betas():
      ("crop", "0.9"), ("interpolation", "bicubic")],
 )  # fmt: skip
 def test_an_option_about_reading_weights_is_refused_without_them(name, value):
-    assert getattr(TrainConfig(weights="w.npz", **{name: value}), name) == value
-    with pytest.raises(ConfigError, match=f"{name} must be left out, not .*: it says how starting weights are read"):
-        TrainConfig(**{name: value})
+    TrainConfig(weights="w.npz", **{name: value}).check_effect()
+    config = TrainConfig(**{name: value})
+    for model in (None, tiny_model()):
+        with pytest.raises(ConfigError, match=f"{name} must be left out, not .*: it says how starting weights are rea"):
+            trainer.Trainer(model, tiny_dataset(9, 0), config=config, show=False).fit()
 
 
 @pytest.mark.parametrize(("name", "value"), [("positions", "sincos2d"), ("positions_at", "every")])
-def test_positions_are_refused_with_weights_which_have_theirs(name, value):
-    assert getattr(TrainConfig(**{name: value}), name) == value
-    with pytest.raises(ConfigError, match="the starting weights settle the model's shape"):
-        TrainConfig(weights="w.npz", **{name: value})
+def test_positions_are_refused_with_weights_which_have_theirs(name, value, tmp_path):
+    TrainConfig(**{name: value}).check_effect()
+    with pytest.raises(ConfigError, match=r"must be left out, not .*: the starting weights have theirs"):
+        trainer.train(TrainConfig(weights="w.npz", **{name: value}), tmp_path / "run", show=False)
+    assert not (tmp_path / "run").exists() or not list((tmp_path / "run").iterdir())
 
 
 def test_without_right_and_wrong_answers_the_best_is_that_of_the_least_loss():
