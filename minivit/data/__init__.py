@@ -169,12 +169,11 @@ def load_test_folder(
         ConfigError: if the name is not a path.
         DataError, DataNotFoundError: as `image_folder`.
     """
-    folder = _data_dir(data_dir)
     if not is_dataset(name):
         load_dataset(name)  # raises the error that names what is allowed
-    path = folder_at(name, folder)
+    path = folder_at(name, data_dir)
     known = trained_on is not None and trained_on not in DATASETS
-    if known and folder_at(str(trained_on), folder).resolve() == path.resolve():
+    if known and folder_at(str(trained_on), data_dir).resolve() == path.resolve():
         return image_folder(path, 0, progress)[1]
     return folder_to_measure(path, progress)
 

@@ -41,7 +41,6 @@ OF_THE_MODEL = (
     "patch_size", "dim", "depth", "heads", "mlp_ratio", "pool", "positions", "positions_at", "attention_init",
     "embedding_init", "qk_norm",
 )  # fmt: skip
-OF_WEIGHTS = ("grid", "mean", "std", "resize", "crop", "interpolation", "gelu", "eps")  # how a file of them is read
 SIZES = ("patch_size", "dim", "depth", "heads", "mlp_ratio")
 ATTENTION_INITS, EMBEDDING_INITS = ("xavier", "mimetic"), ("lecun", "whitened")
 QK_NORMS = ("none", "layer")
@@ -50,6 +49,7 @@ OWN_DATA, OWN_MODEL, OWN_OPTIMIZER = "own data", "own model", "own optimizer"  #
 
 # Options of weights that hold numbers: how each is read.
 OPTIONS_AS_TEXT = {name: read for name, read in READERS.items() if name != "pool"}
+OF_WEIGHTS = (*OPTIONS_AS_TEXT, "interpolation", "gelu", "eps")  # how a file of weights is read
 
 
 @dataclass(frozen=True, kw_only=True)

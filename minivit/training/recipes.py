@@ -239,20 +239,28 @@ def _below(source: Recipe, given: Layer) -> Layer:
     layers: list[Layer] = []
     chain = _chain(source)
     plain = _merged(*(one.options for one in reversed(chain)), given)
-    used, own = plain.get("optimizer", DEFAULTS["optimizer"]), None
+    optimizer = None
     for one in reversed(chain):
-        own = one.options.get("optimizer", own)  # the optimiser that this file's rates are for
+        optimizer = one.options.get("optimizer", optimizer)
         holding = [options for name, value, options in one.rules if plain.get(name, DEFAULTS[name]) == value]
-        layers += [
-            _without_rates(layer) if layer.get("optimizer", own) not in (None, used) else layer
-            for layer in (one.options, *holding)
-        ]
+        layers += [_without_unused(layer, optimizer, plain) for layer in (one.options, *holding)]
     return _merged(*layers)
 
 
-def _without_rates(layer: Layer) -> Layer:
-    """Return options without an optimiser that is not used, and without its rates."""
-    return {name: value for name, value in layer.items() if name not in ("optimizer", *OF_THE_OPTIMIZER)}
+def _without_unused(layer: Layer, optimizer: str | None, plain: Layer) -> Layer:
+    """Return options without an optimiser or a model that is not used, and what belongs to it.
+
+    Args:
+        layer: the options.
+        optimizer: the one that their rates are for, if they name none; None for any.
+        plain: which ones are used.
+    """
+    unused: list[str] = []
+    if layer.get("optimizer", optimizer) not in (None, plain.get("optimizer", DEFAULTS["optimizer"])):
+        unused += ["optimizer", *OF_THE_OPTIMIZER]
+    if plain.get("weights") and "model" in layer:
+        unused += ["model", "image_size"]
+    return {name: value for name, value in layer.items() if name not in unused}
 
 
 def _chain(source: Recipe) -> list[Recipe]:
@@ -375,9 +383,6 @@ def _of_file(command: str, given: Layer, path: Path) -> Resolved:
     of = next((one.command for one in _chain(source) if one.command), command)
     if of != command:
         raise ConfigError(f"{printable(path)} is for minivit {of}, not minivit {command}")
-    sized = "image_size" in source.options and "model" not in source.options
-    if given.get("weights") and sized and "model" not in given:  # the size is for any model, not for the recipe's
-        given = {"image_size": source.options["image_size"], **given}
     found = with_recipe(source, given)
     _check_not_settled(found.options, given, source.options, path)
     try:

@@ -586,12 +586,12 @@ def load_starting_model(options: ModelOptions, classes: Sequence[str]) -> Classi
             name: read(name, getattr(options, name)) for name, read in OPTIONS_AS_TEXT.items() if getattr(options, name)
         },
     )
-    stay = [name for name in ("dropout", "stochastic_depth") if not getattr(options, name)]
-    for name in stay:
-        if rate := getattr(model.config, name, 0.0):
+    for name in ("dropout", "stochastic_depth"):
+        rate = getattr(model.config, name, 0.0)
+        if rate and not getattr(options, name):
             notice(f"{printable(options.title)} has {name.replace('_', ' ')} {rate:g} and keeps it")
     model = with_rates(model, **options.rates)
-    named, train = [composed(str(name)) for name in header.get("classes") or ()], header.get("train")
+    named, train = classes_in(header), header.get("train")
     without_labels = isinstance(train, dict) and train.get("objective", "classes") != "classes"
     if named == list(map(composed, classes)) and model.config.num_classes and not without_labels:
         notice(f"{printable(options.title)} has the same {len(classes):,} classes: its head is kept")
@@ -680,19 +680,25 @@ def load_teacher(weights: str, classes: Sequence[str]) -> Classifier:
     model, header = load_for_pixels(find_weights(weights))
     if has_zero_head(model):
         raise ConfigError(f"the teacher {printable(weights)} knows no class: its head is all zeros")
-    named = [composed(str(name)) for name in header.get("classes") or ()]
-    if is_named(named) and is_named(classes) and len(named) == len(classes):
-        wanted = list(map(composed, classes))
-        for place, (own, other) in enumerate(zip(named, wanted, strict=True)):
-            if own != other and other in named:
-                raise ConfigError(
-                    f"the teacher's class {place} is {quoted(own)}, and that of the data {quoted(other)}: a teacher "
-                    "must have the same classes in the same order"
-                )
-        if named != wanted:
-            own, other = next(pair for pair in zip(named, wanted, strict=True) if pair[0] != pair[1])
-            notice(f"the teacher's class {quoted(own)} is taken to be {quoted(other)} of the data, by its number")
+    named, wanted = classes_in(header), list(map(composed, classes))
+    if not (is_named(named) and is_named(wanted) and len(named) == len(wanted)):
+        return model
+    different = [(place, *pair) for place, pair in enumerate(zip(named, wanted, strict=True)) if pair[0] != pair[1]]
+    for place, own, other in different:
+        if other in named:
+            raise ConfigError(
+                f"the teacher's class {place} is {quoted(own)}, and that of the data {quoted(other)}: a teacher must "
+                "have the same classes in the same order"
+            )
+    if different:
+        _, own, other = different[0]
+        notice(f"the teacher's class {quoted(own)} is taken to be {quoted(other)} of the data, by its number")
     return model
+
+
+def classes_in(header: Mapping[str, Any]) -> list[str]:
+    """Return the names of the classes that a header has, each accent joined to its letter."""
+    return [composed(str(name)) for name in header.get("classes") or ()]
 
 
 def build_optimizer(options: OptimOptions, network: Module, depth: int) -> Optimizer:
