@@ -123,7 +123,7 @@ class Preprocessing:
         return round((side - kept) / 2) if self.crop_rounding == "even" else (side - kept) // 2
 
     def described(self, height: int, width: int) -> str:
-        """Return a description, for a model with images of this size in pixels."""
+        """Return in words how images are prepared for a model, with images of this size in pixels."""
         h, w = self.resized_to(height, width)
         if self.resize == "cover" and h == w:
             return replace(self, resize="shortest").described(height, width)

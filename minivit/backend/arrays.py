@@ -160,7 +160,7 @@ def to_numpy(x: Array) -> np.ndarray:
 def plain_numbers(*values: Any) -> list[float]:
     """Return arrays of one element each as Python numbers, and numbers unchanged.
 
-    What is on a GPU comes in one transfer, since each would wait until the GPU has done all that it was told.
+    Values on a GPU come in one transfer, since each transfer waits until the GPU has finished all launched work.
     """
     found = list(values)
     on_gpu = [i for i, value in enumerate(values) if is_array(value) and not isinstance(value, NUMPY_TYPES)]
@@ -172,12 +172,12 @@ def plain_numbers(*values: Any) -> list[float]:
 
 
 def any_at_once(truths: Array) -> bool:
-    """Return whether an element is true; False on a GPU, where the answer would wait: see `nan_where`."""
+    """Return whether an element is true; False on a GPU, since the caller would have to wait: see `nan_where`."""
     return xp_of(truths) is np and bool(truths.any())
 
 
 def nan_where(truths: Array, x: Array) -> Array:
-    """Return an array on a GPU with nan in the rows (n, ...) where `truths` (n,) is true; one of NumPy unchanged."""
+    """Return an array on a GPU with nan in the rows (n, ...) where `truths` (n,) is true; a NumPy array unchanged."""
     return x if xp_of(x) is np else xp_of(x).where(truths[:, None], x.dtype.type(math.nan), x)
 
 

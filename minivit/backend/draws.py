@@ -1,8 +1,8 @@
 """Random numbers that a processor and a GPU draw with the same bits.
 
-The generator is Philox4x64-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011). It has no state
-that one draw leaves to the next: numbers are a function of a key and a counter. So each thread of a GPU computes those
-that it needs, and a mask can be drawn again in the backward pass instead of being kept.
+The generator is Philox4x64-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011). It has no
+state that passes from one draw to the next: numbers are a function of a key and a counter. So each thread of a GPU
+computes the numbers that it needs, and the backward pass can draw a mask again instead of keeping it.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ def matmul(x: Array, y: Array, out: Array | None = None) -> Array:
 
     Args:
         x, y: (..., m, k) and (..., k, n), of one element type.
-        out: (..., m, n), to write the product into: of the same type, or of float32 where that is half precision.
+        out: (..., m, n), to write the product into: of the same type, or float32 if that type is half precision.
 
     Returns:
         (..., m, n) of the same type, or `out`.
@@ -66,8 +66,8 @@ def ready_for_products(x: Array) -> Array:
 def room_for_products(places: Array) -> Array:
     """Return an array into which products can be written fast, before `put_in_place` brings them to these places.
 
-    NumPy writes a product anywhere. cuBLAS writes no heads of a packed array; one copy for several products is then
-    faster than a copy for each.
+    NumPy writes a product anywhere. cuBLAS cannot write to the heads of a packed array; one copy for several products
+    is then faster than a copy for each.
 
     Args:
         places: a view of an array, of any strides.

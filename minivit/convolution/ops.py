@@ -75,7 +75,7 @@ def conv2d(x: Tensor, kernel: Tensor, stride: int = 1, padding: Padding = "SAME"
 def max_pool(x: Tensor, size: int, stride: int, padding: Padding = "SAME", fill: float = -float("inf")) -> Tensor:
     """Return the largest number of each window, channel by channel: (B, H, W, C) -> (B, H', W', C).
 
-    Of numbers that tie, the first in raster order gets the gradient.
+    If numbers tie, the first in raster order gets the gradient.
 
     Args:
         x: (B, H, W, C).
@@ -117,7 +117,7 @@ def max_pool(x: Tensor, size: int, stride: int, padding: Padding = "SAME", fill:
 @op
 @underflow_is_harmless()
 def group_norm(x: Tensor, weight: Tensor, bias: Tensor, groups: int = 32, eps: float = 1e-6) -> Tensor:
-    """Group normalisation (arXiv 1803.08494): (B, H, W, C) -> (B, H, W, C).
+    """Return x after group normalisation (arXiv 1803.08494): (B, H, W, C) -> (B, H, W, C).
 
     Each image's channels are divided into groups of neighbours; a group is normalised over its channels and all places.
     Backward is LayerNorm's: dx = (g - mean(g) - n mean(g n)) / sqrt(var + eps), g = dy * weight; the means come from
@@ -126,7 +126,7 @@ def group_norm(x: Tensor, weight: Tensor, bias: Tensor, groups: int = 32, eps: f
     Args:
         x: (B, H, W, C).
         weight, bias: (C,).
-        groups: their number.
+        groups: the number of groups; it divides C.
         eps: added to each variance.
 
     Raises:
@@ -173,7 +173,9 @@ def group_norm(x: Tensor, weight: Tensor, bias: Tensor, groups: int = 32, eps: f
 @op
 @underflow_is_harmless()
 def standardize(kernel: Tensor, eps: float = 1e-5, inside: bool = False) -> Tensor:
-    """Weight standardisation (arXiv 1903.10520): each output channel of (h, w, C, D) has mean 0, standard deviation 1.
+    """Return a kernel after weight standardisation (arXiv 1903.10520): (h, w, C, D) -> (h, w, C, D).
+
+    Each output channel has mean 0 and standard deviation 1.
 
     Args:
         kernel: (h, w, C, D).

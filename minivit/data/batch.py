@@ -12,7 +12,7 @@ class Batch(NamedTuple):
 
     Attributes:
         step: the number of the training step, counted over the whole run from 0.
-        epoch: how often every image had been seen before this epoch.
+        epoch: the number of epochs before this one.
         images: float32 (B, H, W, C), values from -1 to 1; on the GPU if the loader uploads batches.
         labels: int64 (B,), on the same device; after mixing, the share of each class: float32 (B, K).
     """

@@ -50,7 +50,7 @@ class Loader:
         mix_until: the number of the run's first steps whose batches are mixed. [default: all]
         repeats: how often each image of an epoch appears in it, one after the other, each time with other random
             numbers (repeated augmentation, arXiv 1901.09335). An epoch then contains 1 / `repeats` of the images,
-            others in each epoch.
+            drawn anew in each epoch.
         shuffle: False keeps the order of the data set, for evaluation.
         balanced: True draws each class equally often, see `balanced_order`; the epoch has as many images as without.
         shard: returns this rank's slice of a batch, if several ranks share each batch, from the number of its images
@@ -215,10 +215,10 @@ def _check_function(name: str, function: object, arguments: int, example: str) -
 
 
 def balanced_order(labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Return as many images as there are labels, in random order, of each class as many as of any other, or one more.
+    """Return as many images as there are labels, in random order; the counts of two classes differ by at most one.
 
-    A class with more images than its share is sampled without replacement. The images of one with fewer are repeated:
-    each is drawn as often as any other, or once more. Classes without images are left out.
+    A class with more images than its share is sampled without replacement. The images of a smaller class are repeated:
+    each is drawn as often as any other of its class, or once more. Classes without images are left out.
 
     Args:
         labels: int64 (N,).

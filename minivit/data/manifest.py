@@ -43,7 +43,7 @@ def manifest_of(
     Args:
         train: the training split.
         test: what the run is measured on.
-        split: the name of that.
+        split: whether `test` is the "test" or the "validation" split.
         broken: the images that are left out: path inside the folder -> what is wrong.
     """
     if not (isinstance(train, FileDataset) and isinstance(test, FileDataset) and train.root):
@@ -90,7 +90,7 @@ def with_removed_replaced(
         folder: the folder of the run.
         train: the present training split.
         test: what is measured on now.
-        split: the name of that.
+        split: whether `test` is the "test" or the "validation" split.
 
     Returns:
         The training split, then the test split.
@@ -162,7 +162,7 @@ def check_images(train: AnyDataset, test: AnyDataset, resumed: bool = False) -> 
     Args:
         train: the images to train on.
         test: the images to measure on.
-        resumed: whether the run goes on, and cannot leave out others than it did.
+        resumed: whether the run is resumed; it cannot leave out further images then.
 
     Raises:
         ImageError: if an image cannot be read; it names the first such file and their number.

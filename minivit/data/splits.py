@@ -109,7 +109,7 @@ def report(splits: Splits, train: AnyDataset, measured: AnyDataset, split: Split
         splits: the data set.
         train: the images to train on: those of the training split, or some of them.
         measured: the images to measure on.
-        split: what these are.
+        split: whether `measured` is the "test" or the "validation" split.
     """
     if not (isinstance(splits.train, FileDataset) and splits.train.root):
         counts = said_of_images(train, measured, split)

@@ -36,27 +36,27 @@ class Slot:
         stream.wait_event(self.used)
         sent = []
         for place, array in enumerate(arrays):
-            pinned, there = self._buffer(place, array, stream)
+            pinned, on_gpu = self._buffer(place, array, stream)
             pinned[...] = array
-            there.set(pinned, stream=stream)
-            sent.append(there)
+            on_gpu.set(pinned, stream=stream)
+            sent.append(on_gpu)
         self.arrived.record(stream)
         return sent
 
     def _buffer(self, place: int, array: np.ndarray, stream: Any) -> tuple[np.ndarray, Array]:
         """Return pinned memory and GPU memory for an array: those of the last batch if it fits there, or new memory."""
         if place < len(self.buffers):
-            pinned, there = self.buffers[place]
+            pinned, on_gpu = self.buffers[place]
             fits = pinned.dtype == array.dtype and pinned.shape[1:] == array.shape[1:] and len(pinned) >= len(array)
             if fits:
-                return pinned[: len(array)], there[: len(array)]
+                return pinned[: len(array)], on_gpu[: len(array)]
         pinned = importlib.import_module("cupyx").empty_pinned(array.shape, array.dtype)
-        there = self.cupy.empty(array.shape, array.dtype)
-        self.buffers[place : place + 1] = [(pinned, there)]
+        on_gpu = self.cupy.empty(array.shape, array.dtype)
+        self.buffers[place : place + 1] = [(pinned, on_gpu)]
         free = self.cupy.cuda.Event(disable_timing=True)  # the GPU may still compute with earlier data in this memory
         free.record(self.main)
         stream.wait_event(free)
-        return pinned, there
+        return pinned, on_gpu
 
 
 class Uploads:

@@ -58,8 +58,13 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None, plus: Tensor |
     """Return x W + b over the last axis, plus a Tensor: (..., k) with (k, n) and (n,) -> (..., n).
 
     Args:
-        x, weight, bias: x, W and b; no b if it is None.
-        plus: (..., n), what a residual connection adds, or None. One op does it in fewer passes than two.
+        x: (..., k).
+        weight: W, (k, n).
+        bias: b, (n,); None for x W alone.
+        plus: (..., n), what a residual connection adds, or None. One op needs fewer passes than two.
+
+    Returns:
+        (..., n).
 
     Raises:
         ShapeError: if a shape does not fit.
@@ -77,7 +82,7 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None, plus: Tensor |
     # cores of an unknown processor).
     x_shape, rows = a.shape, a.reshape(m, a.shape[-1])  # (m, k)
     out = matmul_add(rows, w, b, None if z is None else z.reshape(m, n))  # (m, n)
-    kept_rows: Array = rows if needs_weight else None  # each for the other's gradient
+    kept_rows: Array = rows if needs_weight else None  # each is in the gradient of the other
     kept_weight: Array = w if needs_x else None
 
     def vjp(dy: Array):
@@ -96,9 +101,9 @@ def layer_norm(x: Tensor, weight: Tensor, bias: Tensor, eps: float = 1e-6) -> Te
     """Return (x - mean) / sqrt(var + eps) * weight + bias over the last axis: layer normalisation (arXiv 1607.06450).
 
     It saves the normalised rows n and 1/sqrt(var + eps). With g = dy * weight, backward is
-    dx = (g - mean(g) - n * mean(g * n)) / sqrt(var + eps); both means are products with `weight`, so that g
-    itself is never summed. In a residual network x is also added to what follows: its gradient from there has arrived
-    before, and backward adds to it.
+    dx = (g - mean(g) - n * mean(g * n)) / sqrt(var + eps); both means are matrix products with `weight`, so that
+    no pass computes sums of g. In a residual network x is also added to the block's result. The gradient of x from this
+    sum arrives first, and backward adds to it.
 
     Args:
         x: (..., d).
@@ -173,8 +178,8 @@ def normalize_backward(
         dy, normal, dx: (m, d).
         w: (d,).
         inverse: (m, 1).
-        before: (m, d), is added to the gradient; or None.
-        sums: (parts, 2, d); row i counts in part i modulo `parts`.
+        before: (m, d), added to the gradient of x; None adds nothing.
+        sums: (parts, 2, d); row i is summed in part i modulo `parts`.
         parts: how many sums are made.
     """
     xp, share = xp_of(dy), 1.0 / max(1, dy.shape[1])
@@ -290,12 +295,12 @@ def softmax(x: Tensor, axis: int = -1) -> Tensor:
 
 @op
 def attention(qkv: Tensor, heads: int, queries: int | None = None) -> Tensor:
-    """Return multi-head self-attention, softmax(q kᵀ / √D_h) v without its projections.  # ViT (6), (7)
+    """Return multi-head self-attention softmax(q kᵀ / √D_h) v, without the projections around it.  # ViT (6), (7)
 
     Args:
         qkv: (B, N, 3 D): queries, keys and values side by side, each split into `heads` of D_h = D / heads.
         heads: the number of heads.
-        queries: how many tokens ask, counted from the first; each attends to all tokens. None for all.
+        queries: how many tokens have a query, counted from the first; each attends to all tokens. None for all.
 
     Returns:
         (B, queries, D): the heads' results side by side.
@@ -310,7 +315,7 @@ def attention(qkv: Tensor, heads: int, queries: int | None = None) -> Tensor:
 def attention_with_weights(qkv: Tensor, heads: int, queries: int | None = None) -> tuple[Tensor, Array]:
     """Return `attention` and the attention weights softmax(q kᵀ / √D_h), an array (B, heads, queries, N).
 
-    Do not write to the weights: the backward pass may read the same array. Where it does, one of NumPy is read-only.
+    Do not write to the weights: the backward pass may read the same array. If it does, a NumPy array is read-only.
     """
     out, weights = attend(qkv, heads, queries)
     return out, read_only(weights)
@@ -352,7 +357,7 @@ def attend(qkv: Tensor, heads: int, queries: int | None) -> tuple[Tensor, Array]
         places = split_heads(dqkv, 3, heads)
         room = room_for_products(places)
         dq, dk, dv = room
-        dq[:, :, asked:] = 0.0  # the tokens that do not ask
+        dq[:, :, asked:] = 0.0  # tokens without a query
         (dh,) = ready_for_products(split_heads(dy, 1, heads))  # (B, heads, queries, D_h)
         matmul(a.swapaxes(-1, -2), dh, out=dv)
         dweights = xp.empty(a.shape, wide_type(a.dtype))  # (B, heads, queries, N)
@@ -402,8 +407,8 @@ def cross_entropy(logits: Tensor, labels: Array, smoothing: float = 0.0) -> Tens
         One number.
 
     Raises:
-        ShapeError: if the labels are not of one of the two shapes, or a class number is out of range; where that would
-            have to be waited for, the loss is nan instead.
+        ShapeError: if the labels are not of one of the two shapes, or a class number is out of range. If the check
+            would have to wait for the result of an earlier op, the loss is nan instead.
         ConfigError: if `smoothing` is not at least 0 and below 1.
     """
     if not 0.0 <= smoothing < 1.0:
@@ -462,7 +467,7 @@ def dropout(x: Tensor, rate: float, rng: np.random.Generator) -> Tensor:
 
 @elementwise(reads="x", writes="out")
 def drop(x: Array, out: Array, first: int, second: int, third: int, fourth: int, least: int, scale: float) -> None:
-    """Write scale x where the random word of the element is `least` or more, else 0; the key is the four numbers."""
+    """Write scale * x where an element's random word is `least` or more, else 0; `first` to `fourth` are the key."""
     keep = random_words(x.size, (first, second, third, fourth)).reshape(x.shape) >= least
     xp_of(x).multiply(x, xp_of(x).asarray(keep), out=out)
     out *= scale
@@ -494,7 +499,7 @@ def patchify(images: Tensor, patch: int) -> Tensor:
 
 
 def check_shapes(name: str, shape: tuple[int, ...], **arrays: Array) -> None:
-    """Raise ShapeError if an array, or a plain number, does not have a shape; None has any. `name` is the op's."""
+    """Raise ShapeError unless each array, or plain number, has the shape; None is not checked. `name` is the op's."""
     for role, array in arrays.items():
         if array is not None and (found := getattr(array, "shape", ())) != shape:
             raise ShapeError(f"{name}: the {role} has shape {found}; its shape must be {shape}")

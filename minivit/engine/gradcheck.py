@@ -37,8 +37,8 @@ def gradcheck(
     Raises:
         ConfigError: if `directions` is not an integer of 1 or more, so that nothing would be checked.
         DTypeError: if `fn` returns something other than a Tensor.
-        GradientError: if that is larger than `tolerance`; it names the input and both numbers. Also if a
-            gradient has another shape than its input, or the op changes the gradient that it is handed.
+        GradientError: if this error is larger than `tolerance`; the message names the input and both numbers. Also
+            if a gradient has another shape than its input, or the op changes the gradient that it is given.
     """
     directions = integer("directions", directions, 1)
     rng = np.random.default_rng(seed)

@@ -1,8 +1,8 @@
 """NumPy's functions on Tensors.
 
-`np.asarray(x)` gives the values, as `x.numpy()` does: gradients stop there. If minivit has a function of NumPy too
+`np.asarray(x)` gives the values, as `x.numpy()` does: gradients stop there. If minivit has the same function
 (`np.exp(x)`, `np.mean(x, axis=0)`), NumPy calls minivit's, which keeps the gradient. Any other function works on the
-values. If its result is floats and the gradient is needed, it is refused: a part of the gradient would be lost.
+values. If its result has floats and the gradient is needed, it raises DTypeError: a part of the gradient would be lost.
 """
 
 from __future__ import annotations

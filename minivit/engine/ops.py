@@ -209,7 +209,11 @@ def erf(a: Tensor) -> Tensor:
 
 @op
 def astype(a: Tensor, dtype: object) -> Tensor:
-    """Return the same numbers in another floating-point type; the gradient has the first one."""
+    """Return the same numbers in another floating-point type; the gradient has the type of `a`.
+
+    Raises:
+        DTypeError: if `dtype` is not a floating-point type.
+    """
     before = a.dtype
     out = a.data.astype(dtype)
     if not is_float(out.dtype):
@@ -317,7 +321,7 @@ def min(a: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
 
 
 def extreme(a: Tensor, name: str, axis: Axis, keepdims: bool) -> Tensor:
-    """Return the element that `name`, "max" or "min", asks for. As in NumPy, nan is the largest and the smallest."""
+    """Return the "max" or "min" (`name`) over `axis`. As in NumPy, nan is both the largest and the smallest."""
     x = a.data
     if not (x.size or count_over(x.shape, axis)):
         raise ShapeError(f"{name} of no elements: the Tensor has shape {x.shape} and axis is {axis}")

@@ -92,7 +92,7 @@ def attention_with_weights(
     Args:
         qkv: (B, N, 3 D).
         heads: the number of heads.
-        queries: how many tokens ask, counted from the first; None for all.
+        queries: how many tokens have a query, counted from the first; None for all.
         weight_dropout: the rate of dropout on attention weights; the authors' code has it and sets it to 0 everywhere.
         rng: draws the mask; without it nothing is dropped.
         more_scores: takes the queries (B, heads, queries, D_h), returns what to add to q kᵀ; for relative positions.

@@ -120,12 +120,12 @@ class Tensor:
         """Note that the values were changed, so that `backward` refuses a tape that was recorded with the old ones.
 
         An assignment to `data`, such as `x.data -= step`, notes it automatically; code that writes into the array
-        (`x.data[...] = y`) must call this. The note is the next number of those that
-        Nodes get: a Node with a smaller number was recorded before the change.
+        (`x.data[...] = y`) must call this. The note is a number from the counter that also numbers Nodes: a Node with
+        a smaller number was recorded before the change.
 
         Only leaves whose gradient is needed are protected. `backward` does not notice a change of a constant. Nor does
-        it notice a change through what shares the memory: `detach()`, `numpy()`, or a view such as `x.data[0]`.
-        Gradients are then computed from a mixture of old and new values.
+        it notice a change through an object that shares the memory: `detach()`, `numpy()`, or a view such as
+        `x.data[0]`. Gradients are then computed from a mixture of old and new values.
 
         Raises:
             BackwardError: for a computed Tensor: ops may have saved its values for the backward pass.
@@ -643,7 +643,7 @@ def run_backward(root: Tensor, dy: Array, ready: Ready | None = None) -> dict[Te
         vjp, parents = node.vjp, node.parents
         node.vjp, node.parents = _used_up, ()
         dy = pending.pop(node, None)
-        if dy is None:  # those that used it gave it no gradient, so it has none to pass on
+        if dy is None:  # the ops that used this result returned no gradient for it
             gradients = (None,) * len(parents)
         elif node.adds and parents[0] in pending:
             gradients = vjp(dy, pending.pop(parents[0]))
@@ -695,6 +695,7 @@ def _oldest_first(start: Node | Tensor) -> list[Node]:
 
 
 def _owned(leaf: Tensor, gradient: Array, copy: bool) -> Array:
+    """Return a leaf's gradient, copied if `copy`. Raises ShapeError for another shape or type than the leaf's."""
     if gradient.shape != leaf.shape or gradient.dtype != leaf.dtype:
         raise ShapeError(
             f"an op returned a gradient of shape {gradient.shape} and type {gradient.dtype} "

@@ -116,6 +116,9 @@ def top_k(probabilities: np.ndarray, labels: np.ndarray, k: int) -> float:
         probabilities: (N, K).
         labels: (N,).
         k: how many classes count, from 1; of equally probable classes, the first ones.
+
+    Raises:
+        ConfigError: if k is not from 1 to K.
     """
     probabilities, labels = checked(probabilities, labels)
     if not 1 <= k <= probabilities.shape[1]:

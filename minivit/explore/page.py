@@ -19,7 +19,7 @@ import numpy as np
 from ..errors import ShapeError
 from ..models import ViT, vit
 from ..preprocessing import preprocessing_in
-from ..training.snapshots import halved
+from ..training.snapshots import as_float16_if_in_range
 from ..utils.files import read_text, write_text
 from .model import PageModel, page_model
 from .training import Training
@@ -154,7 +154,7 @@ def explore_page(
 def snapshot_numbers(training: Training | None) -> list[np.ndarray]:
     """Return the numbers of each snapshot, as `page_model` lays them out: float16, or float32 beyond its range."""
     moments = training.moments[:-1] if training else ()
-    return [halved(page_model(moment.model).numbers) for moment in moments]
+    return [as_float16_if_in_range(page_model(moment.model).numbers) for moment in moments]
 
 
 def _weights_scripts(shown: PageModel, snapshots: Sequence[np.ndarray]) -> list[str]:
@@ -180,7 +180,7 @@ def _training_data(training: Training | None, snapshots: Sequence[np.ndarray]) -
 
 def _as_stored(shown: PageModel) -> PageModel:
     """Return a model as the file holds it: a large one in float16, unless a number is beyond its range."""
-    return shown if shown.numbers.nbytes <= HALF_FROM else replace(shown, numbers=halved(shown.numbers))
+    return shown if shown.numbers.nbytes <= HALF_FROM else replace(shown, numbers=as_float16_if_in_range(shown.numbers))
 
 
 def _base64(numbers: np.ndarray) -> str:

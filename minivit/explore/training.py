@@ -40,7 +40,7 @@ class Moment:
 
 @dataclass(frozen=True)
 class Training:
-    """The training up to a model.
+    """A run up to a model: its snapshots and its learning curve.
 
     Attributes:
         moments: the snapshots in the order of their steps, and the model as the last.

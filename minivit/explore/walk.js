@@ -1479,7 +1479,8 @@ document.querySelector(".pooling").textContent = `The answer is read from ${isTo
   : "the mean of all patches' tokens, with a last LayerNorm (global average pooling, appendix D.3)"}. `
   + "One linear layer, the classification head (which is not an attention head), gives each class a number, its logit. "
   + "Softmax turns the logits into probabilities, which add up to 100 % whatever the image shows: "
-  + `the model knows these ${config.num_classes} classes alone, and one of them is always the likeliest.`;
+  + (config.num_classes === 1 ? "the model knows this one class alone, so its probability is always 100 %."
+    : `the model knows these ${config.num_classes} classes alone, and one of them is always the likeliest.`);
 document.documentElement.classList.toggle("inside", window !== window.parent);
 element("stage").style.setProperty("--aspect", WIDTH / HEIGHT);
 element("in-short-image").height = Math.round(44 * HEIGHT / WIDTH);

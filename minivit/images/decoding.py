@@ -87,7 +87,7 @@ def pixels_of(image: Image.Image, name: str = "the image", channels: int = 3) ->
     Args:
         image: the image; it may be one that is opened and not decoded yet.
         name: what the message of an error begins with.
-        channels: if not 3, those that an image of 8 bits in another mode has, such as 1 in mode L; they are kept.
+        channels: 3 for RGB; another number keeps those of an 8-bit image in another mode, such as 1 in mode L.
 
     Raises:
         ImageError: if it is damaged, does not state its value of white, or would take more than MEMORY bytes.

@@ -63,7 +63,7 @@ def _without_far_ends(pixels: np.ndarray, resize: str) -> np.ndarray:
 def fit_batch(images: Images, height: int, width: int, preprocessing: Preprocessing) -> np.ndarray:
     """Resize and crop every image of a batch with `fit_image`, one at a time, to uint8 (B, height, width, C).
 
-    An array of images that nothing changes is returned as it is.
+    An array of images that need no change is returned unchanged.
     """
     if isinstance(images, np.ndarray):
         _, rows, columns, _ = images.shape

@@ -21,8 +21,8 @@ COLOURS = (1, 2, 4)  # channels of an array that can become RGB: grey, grey and 
 class GivenImages:
     """What `predict` was given: `given[2:9]` is a batch of it, prepared for the model.
 
-    Arrays with the model's height and width are neither resized nor cropped. Everything else is: it is read, made RGB,
-    resized and cropped as `minivit predict` does it with files, and only when its batch is asked for.
+    Arrays with the model's height and width are neither resized nor cropped. Everything else is read, made RGB,
+    resized and cropped as `minivit predict` does with files, and only when its batch is read.
 
     Args:
         images: an array (B, H, W, C), (H, W, C) or (H, W), a Pillow image, a path, or a list of these.
@@ -47,14 +47,14 @@ class GivenImages:
         self.name = "images[{}]"
         if isinstance(images, list | tuple):
             self._take_list(list(images))
-        elif _is_picture(images):
+        elif _is_path_or_pillow(images):
             self._take_list([images], ALONE)
         else:
             self._take_array(self._with_axis(_as_array(images)))
 
     def _take_list(self, images: list[Any], name: str = "images[{}]") -> None:
         """Note the pictures of a list, or its arrays as one array if they have one shape and are prepared."""
-        if not any(map(_is_picture, images)):
+        if not any(map(_is_path_or_pillow, images)):
             images = [self._with_axis(_as_array(image)) for image in images]
             if len({(image.shape, image.dtype.kind == "f") for image in images}) <= 1:
                 stacked = np.stack(images) if images else np.zeros((0, *self.image_shape), np.uint8)
@@ -133,7 +133,7 @@ class GivenImages:
             name: what the message begins with.
         """
         channels = self.image_shape[2]
-        if not _is_picture_shape(of_one, channels):
+        if not _is_image_shape(of_one, channels):
             axes, batch = ("(B, H, W, C)", "B, ") if name == "images" else ("(H, W, C)", "")
             raise ShapeError(
                 f"{name} must have shape {axes} = ({batch}{str(self.image_shape)[1:]}, or be uint8 of another height "
@@ -159,11 +159,12 @@ def is_pillow(image: Any) -> bool:
     return any(kind.__module__.startswith("PIL.") for kind in type(image).__mro__)
 
 
-def _is_picture(image: Any) -> bool:
+def _is_path_or_pillow(image: Any) -> bool:
+    """Return whether something is a path or a Pillow image, not numbers."""
     return isinstance(image, str | Path) or is_pillow(image)
 
 
-def _is_picture_shape(shape: tuple[int, ...], channels: int) -> bool:
+def _is_image_shape(shape: tuple[int, ...], channels: int) -> bool:
     """Return whether an array of this shape is one image that can get the model's channels."""
     if len(shape) not in (2, 3) or 0 in shape:
         return False

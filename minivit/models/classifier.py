@@ -176,7 +176,7 @@ class Classifier(Module):
 
 
 def _scaled(images: Array, preprocessing: Preprocessing) -> Array:
-    """Return images in [-1, 1] as the weights expect them: scaled by the mean and standard deviation, if they say any.
+    """Return images in [-1, 1] as the weights expect them: scaled by their preprocessing's mean and standard deviation.
 
     Args:
         images: (B, H, W, C).
@@ -189,13 +189,13 @@ def _scaled(images: Array, preprocessing: Preprocessing) -> Array:
 
 
 def default_microbatch(config: Config, batch_size: int, on_gpu: bool = False, kept: float = 1.0) -> int:
-    """Return how many images a micro-batch has: from 1 to 32, whatever the number of threads.
+    """Return how many images a micro-batch has: on a processor from 1 to 32, whatever the number of threads.
 
     In a small micro-batch the calls take most of the time; a large one leaves the cache and needs memory. So a layer is
-    kept near 300,000 numbers. Throughput with 32 images instead of 16: ViT-XS_4-CIFAR 1.13 x, ViT-Ti_4-CIFAR 1.00 x;
+    kept below 330,000 numbers. Throughput with 32 images instead of 16: ViT-XS_4-CIFAR 1.13 x, ViT-Ti_4-CIFAR 1.00 x;
     six blocks of width 96 with all patches 1.07 x, with half of them (then 32 is the default) 1.28 x. A batch has four
     micro-batches or more, so that four threads have work. A GPU launches as many kernels for many images as for few;
-    there, without a tape, a layer may have 256 MB in float32 (with a tape, see `models.cost.gpu_microbatch`).
+    there, without a tape, a layer may have 256 MiB in float32 (with a tape, see `models.cost.gpu_microbatch`).
 
     Args:
         config: the model's.

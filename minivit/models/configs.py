@@ -215,14 +215,14 @@ class ViTConfig:
 
     @property
     def _cell_pixels(self) -> int:
-        """The pixels that a cell of what is cut into patches spans: 1 or, in a hybrid, the backbone's strides."""
+        """The side of a cell of `feature_shape`, in pixels of the image: 1, or the backbone's total stride."""
         if self.backbone is None:
             return 1
         return 2 ** (2 + max(0, len(self.backbone) - 1))  # the root halves twice, each stage after the first once
 
     @property
     def patch_pixels(self) -> int:
-        """The pixels of the image from one patch to the next: P or, in a hybrid, those of P cells."""
+        """The pixels of the image from one patch to the next: P or, in a hybrid, the side of P cells."""
         return self.patch_size * self._cell_pixels
 
     @property
@@ -269,7 +269,7 @@ class ViTConfig:
 
     @property
     def layer_elements(self) -> int:
-        """How many numbers a typical layer computes for one image; of a hybrid, the first layer of its backbone."""
+        """How many numbers a typical layer computes for one image; in a hybrid, the backbone's root if it has more."""
         tokens = self.num_tokens * self.dim
         if self.backbone is None:
             return tokens
@@ -278,7 +278,7 @@ class ViTConfig:
 
     @property
     def num_patches(self) -> int:
-        """N = H W / P²."""
+        """N, the number of patches: H W / P² if patches cover the image."""
         return self.grid[0] * self.grid[1]
 
 

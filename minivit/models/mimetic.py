@@ -1,8 +1,8 @@
-"""Attention that begins as a trained one looks: mimetic initialisation (arXiv 2305.09828).
+"""Mimetic initialisation (arXiv 2305.09828): attention begins with the structure that trained attention has.
 
-In trained Vision Transformers, the kernels of queries and keys multiply to a matrix with a positive diagonal, and those
-of values and output to one with a negative diagonal. Beginning so helps where images are few: a token attends first to
-tokens like itself, and since positions are part of a token, to those nearby.
+In trained Vision Transformers, the kernels of queries and keys multiply to a matrix with a positive diagonal, and the
+kernels of values and output to a matrix with a negative diagonal. This beginning helps if there are few images: a token
+attends first to tokens like itself and, since positions are part of a token, to tokens nearby.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from .vit import MultiHeadSelfAttention, ViT
 QUERIES_KEYS, VALUES_OUTPUT = 0.7, 0.4  # the sizes of both products, as in the paper
 
 
-def begin_mimetically(model: ViT, seed: int = 0) -> None:
+def initialise_mimetically(model: ViT, seed: int = 0) -> None:
     """Give the attention of every block the initial kernels of mimetic initialisation, in place.
 
-    Z below are normal random numbers with variance 1 / D, drawn for each product. W_q W_kᵀ becomes the best
-    approximation of 0.7 (Z + I) with the rank of a head, and W_v W_out becomes 0.4 (Z - I).
+    Z below is a matrix (D, D) of normal random numbers with variance 1 / D, drawn anew for each product. In each head
+    W_q W_kᵀ becomes the best approximation of 0.7 (Z + I) with rank D_h. W_v W_out becomes 0.4 (Z - I).
 
     Args:
         model: a new Vision Transformer; it works best with `positions="sincos2d"`.
@@ -33,10 +33,11 @@ def begin_mimetically(model: ViT, seed: int = 0) -> None:
         raise ConfigError(f"mimetic initialisation is for Vision Transformers, not {type(model).__name__}")
     rng = np.random.default_rng([integer("the seed", seed, 0), 2])
     for block in model.blocks:
-        _begin(block.attention, rng)
+        _initialise(block.attention, rng)
 
 
-def _begin(attention: MultiHeadSelfAttention, rng: np.random.Generator) -> None:
+def _initialise(attention: MultiHeadSelfAttention, rng: np.random.Generator) -> None:
+    """Write the initial kernels of one block's attention, in place."""
     qkv, out = attention.qkv.weight.data, attention.out.weight.data  # (D, 3 D), (D, D)
     d = len(out)
     width = d // attention.heads

@@ -116,7 +116,7 @@ def model_config(name: str, **changes: Any) -> AnyConfig:
 
 
 def _suggested_model(name: str) -> str:
-    """Return which model is meant by a name, also by one of timm, transformers or torchvision."""
+    """Return a hint: the model that a name may mean, also for names of timm, transformers and torchvision."""
     found = re.search(r"(tiny|small|base|large|huge)[-_]patch(\d+)", name, re.IGNORECASE)
     size = {"tiny": "Ti", "small": "S", "base": "B", "large": "L", "huge": "H"}
     if found and (ours := f"ViT-{size[found[1].lower()]}_{found[2]}") in CONFIGS:

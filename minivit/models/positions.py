@@ -44,8 +44,8 @@ class LearnedPositions(Positions):
         tokens: how many tokens get a vector.
         dim: D.
         rng: of the initial values; None leaves them at zero.
-        zeros: how many more tokens, in front of the patches, get zeros; later ViTs have such.
-        before: how many tokens are before those.
+        zeros: how many further tokens in front of the patches get zeros, such as registers in later ViTs.
+        before: how many tokens with a vector come before these zeros.
     """
 
     def __init__(self, tokens: int, dim: int, rng: RNG, zeros: int = 0, before: int = 0):
@@ -124,8 +124,8 @@ def relative_scores(q: Tensor, offsets: Tensor) -> Tensor:
 
     Args:
         q: (B, heads, queries, D_h), the first tokens' queries.
-        offsets: (2 T - 1, D_h); `offsets[T - 1 + i - j]` is the embedding r of key j for query i, which is i - j tokens
-            behind it in the sequence.
+        offsets: (2 T - 1, D_h); `offsets[T - 1 + i - j]` is the embedding r for query i and key j, where token i comes
+            i - j tokens after token j.
 
     Returns:
         (B, heads, queries, T).

@@ -14,7 +14,7 @@ from .configs import ViTConfig
 
 
 class Identity(Module):
-    """Return the input: it is where a model has no such part."""
+    """A module that returns its input: it replaces a part that the model does not have."""
 
     def forward(self, x: Tensor) -> Tensor:
         return x

@@ -46,8 +46,8 @@ class ViT(Classifier):
         checkpoint_blocks: for the backward pass, keep the input of each block alone and compute the rest again: less
             memory, more time, the same logits and gradients.
         skip_unused: leave out what the last block would compute for tokens that the head does not read.
-        patch_dropout: in training mode, the share of patches that are left out, others for each image. A step costs as
-            much less (PatchDropout, arXiv 2208.07220). It needs positions that are added once, before the first block.
+        patch_dropout: in training mode, the share of patches that is left out, drawn for each image. A step costs less
+            by the same share (PatchDropout, arXiv 2208.07220). Positions must be added once, before the first block.
     """
 
     checkpoint_blocks = False
@@ -109,12 +109,12 @@ class ViT(Classifier):
 
         Args:
             images: (B, H, W, C) floats in [-1, 1]; `minivit.preprocess` makes them from pixels. Their range is not
-                checked, which `predict` and `Trainer` do.
+                checked here; `predict` and `Trainer` check it.
             rng: draws the masks of dropout in training mode. [default: the model's generator]
             return_intermediates: also return arrays by name: `embedding` (B, N, D); for each block i
                 `blocks.i.attention.weights` (B, heads, T, T) and `blocks.i.tokens` (B, T, D);
                 `representation` (B, D or the representation's width), what the head reads. Do not write to
-                them, since the backward pass may read the same arrays: those of NumPy are read-only.
+                them, since the backward pass may read the same arrays: NumPy arrays are read-only.
 
         Raises:
             ShapeError, DTypeError: if these are not images of the model's size, as floats.
@@ -383,7 +383,7 @@ class EncoderBlock(Module):
 
 
 class MultiHeadSelfAttention(Module):
-    """Every token gathers from every token, once for each head: (B, T, D) -> (B, T, D)."""
+    """Multi-head self-attention: in each head, every token gathers from all tokens, (B, T, D) -> (B, T, D)."""
 
     def __init__(self, config: ViTConfig, rng: RNG):
         d = config.dim
@@ -450,7 +450,7 @@ class MLP(Module):
         self.dropout = Dropout(config.dropout)
 
     def forward(self, z: Tensor, rng: RNG = None, plus: Tensor | None = None) -> Tensor:
-        """Return the tokens, (B, T, D), and `plus` (B, T, D) besides, which the last layer adds."""
+        """Return the MLP of each token plus `plus`, which the last layer adds; both (B, T, D), None adds nothing."""
         hidden = self.fc1(z)
         hidden = gated(hidden) if self.gated else activation(hidden, self.gelu)  # (B, T, MLP)
         return self.dropout(self.fc2(self.inner_norm(self.dropout(hidden, rng)), plus), rng)  # ViT B.1: dropout
@@ -464,7 +464,7 @@ def _attend_with_one_query(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
 
 
 class AttentionPooling(Module):
-    """A learned query gathers from all tokens, then an MLP (big_vision's "map" head): (B, T, D) -> (B, D)."""
+    """Attention pooling: a learned query gathers from all tokens, then an MLP ("map"): (B, T, D) -> (B, D)."""
 
     def __init__(self, config: ViTConfig, rng: RNG):
         d = config.dim

@@ -1,4 +1,4 @@
-"""A patch embedding that begins by whitening: it maps patches of images to numbers that vary alike and independently.
+"""A patch embedding that begins by whitening: it maps patches to uncorrelated numbers of equal variance.
 
 Neighbouring pixels are alike: in 4 x 4 patches of CIFAR-10 (JPEG q75 copy), one direction of 48, the brightness, has
 three quarters of the variance. So a random E maps patches to tokens that differ in little else, and edges and textures
@@ -19,15 +19,15 @@ from ..errors import ConfigError, DTypeError, ShapeError
 from ..utils.integers import integer
 from .vit import ViT
 
-LEAST_VARIANCE = 5e-4  # added to that of each direction: the noise of nearly empty ones is not made large
+LEAST_VARIANCE = 5e-4  # added to the variance of each direction, so that weak noise is not amplified
 
 
 def begin_whitened(model: ViT, batches: Iterable[np.ndarray], seed: int = 0) -> None:
     """Give the patch embedding the kernel and bias that whiten the patches of some images, in place.
 
-    Of the covariance of patches, n = min(P² C, D) eigenvectors of the largest variances v are the columns of V. The
-    kernel is E = V (v + 0.0005)^(-1/2) Q with a random Q of n orthonormal rows, (n, D), so that the numbers of a token
-    share all directions; the bias brings their mean to 0.
+    The columns of V are the n = min(P² C, D) eigenvectors of the patches' covariance with the largest eigenvalues v.
+    The kernel is E = V (v + 0.0005)^(-1/2) Q with a random Q of n orthonormal rows, (n, D), so that the numbers of a
+    token share all directions; the bias brings their mean to 0.
 
     Args:
         model: a new Vision Transformer.

@@ -42,7 +42,7 @@ def xavier_uniform(shape: tuple[int, int], rng: RNG, fan_out: int | None = None)
     Args:
         shape: (fan_in, fan_out).
         rng: draws the numbers; None for zeros.
-        fan_out: that of each kernel, if several are side by side in one array.
+        fan_out: the outputs of each kernel, if several are side by side in one array. [default: shape[1]]
     """
     if rng is None:
         return zeros(shape)

@@ -200,26 +200,26 @@ class Module(Owner):
                 given.setdefault(id(tensor), name)
         problems = [f"{name} is missing" for name, tensor in self._first_names() if id(tensor) not in given]
         problems += [f"{name} is unknown" for name in state if name not in own]
-        there = {name: tensor for name, tensor in own.items() if name in state}
+        present = {name: tensor for name, tensor in own.items() if name in state}
         problems += [
             f"{name} has shape {tuple(state[name].shape)} instead of {tensor.shape}"
-            for name, tensor in there.items()
+            for name, tensor in present.items()
             if tuple(state[name].shape) != tensor.shape
         ]
-        problems += [f"{name} does not hold real numbers" for name in there if not _is_real(state[name])]
+        problems += [f"{name} does not hold real numbers" for name in present if not _is_real(state[name])]
         problems += [
             f"{name} has numbers that are infinite in {tensor.dtype}"
-            for name, tensor in there.items()
+            for name, tensor in present.items()
             if _is_real(state[name]) and overflows(state[name], tensor.dtype)
         ]
         problems += [
             f"{first} and {name} are one parameter here and differ there"
-            for name, tensor in there.items()
+            for name, tensor in present.items()
             if (first := given[id(tensor)]) != name and not same_numbers(state[first], state[name])
         ]
         if problems:
             raise CheckpointError(misfit(source, problems))
-        for name, tensor in there.items():
+        for name, tensor in present.items():
             copy_into(tensor.data, state[name])
             tensor.changed_in_place()
 
@@ -248,8 +248,8 @@ class Module(Owner):
     def evaluating(self) -> Iterator[None]:
         """Put every part in evaluation mode inside `with model.evaluating():`; then each has its former mode again.
 
-        If several evaluations overlap, that is after the last of them. Who trains the model meanwhile trains it in
-        evaluation mode.
+        If several evaluations overlap, the modes return after the last one. Code that trains the model meanwhile trains
+        it in evaluation mode.
         """
         self._refuse_hidden()
         with _evaluation.of(self._all_parts()):

@@ -1,4 +1,4 @@
-"""Classes with many and with few training images: weights that let them count alike, and a line that names these."""
+"""Classes with many and with few training images: weights that let them count alike, and a notice that names them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ..utils.text import listed, quoted
 from .config import TrainConfig
 from .options import ObjectiveOptions
 
-UNBALANCED = 3  # a class with more than so many times the images of another is worth a line
+UNBALANCED = 3  # a notice appears if a class has more than this many times the images of another
 
 
 def balanced_class_weights(labels: np.ndarray, classes: Sequence[str]) -> np.ndarray:

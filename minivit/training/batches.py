@@ -39,7 +39,7 @@ from ..utils.console import say
 from ..utils.notices import notice
 from ..utils.text import printable
 from ..weights import read_header
-from .distributed.ranks import check_number
+from .distributed.ranks import checksum
 from .folder import CHECKPOINT
 from .options import AugmentOptions, DataOptions
 
@@ -74,7 +74,7 @@ class RunData:
             nothing is.
         manifest: the names of all images, if they are files.
         split: the name of what is measured on, "test" or "validation".
-        splits: the data set that they are of.
+        splits: all splits of the data set that the images are from.
     """
 
     train: AnyDataset
@@ -98,8 +98,8 @@ def load_data(
         options: which data set, and how much of it.
         seed: draws which images are used.
         show: whether to say what was found, and to show the progress of a download.
-        resumed: the run's folder, if it is resumed: it goes on with the images that it began with, those that were
-            removed since are replaced.
+        resumed: the run's folder, if it is resumed. The run goes on with the images that it began with; images that
+            were removed since then are replaced.
         given: a script's training, test and perhaps validation set, instead of the options' data set.
         folder: where to write a long list of images that cannot be read.
 
@@ -155,8 +155,8 @@ def _used(
 ) -> RunData:
     """Return the images that a run uses.
 
-    A data set with a validation folder is measured on that; otherwise `validation` images are held out of the training
-    set and measured on, if asked for, or else the test set. Of the training images left, `train_images` are used.
+    If the option `validation` is above 0, that many training images are held out and measured on. Otherwise the data
+    set's validation split is, or else its test set. Of the training images left, `train_images` are used.
 
     Args:
         options, seed, resumed: as for `load_data`.
@@ -186,7 +186,7 @@ def refuse(broken: Mapping[str, str], splits: Splits, folder: Path | None, show:
         splits: the data set.
         folder: where to write a long list.
         show: whether to name them.
-        resumed: whether the run goes on, and cannot leave out others than it did.
+        resumed: whether the run is resumed; it cannot leave out further images then.
     """
     for line in lines_about(broken, folder) if show else ():
         say(line)
@@ -234,7 +234,7 @@ def hold_out(count: int, train_set: AnyDataset, test_set: AnyDataset) -> tuple[A
 
 
 def balanced_sample(labels: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
-    """Return the places of `count` random images, of each class as many as of any other, or one more.
+    """Return the places of `count` random images, spread over the classes as evenly as their sizes allow.
 
     Args:
         labels: int64 (N,).
@@ -254,15 +254,15 @@ def balanced_sample(labels: np.ndarray, count: int, rng: np.random.Generator) ->
 
 
 def dataset_fingerprint(data: RunData) -> dict[str, Any]:
-    """Return what tells data apart: the classes, how many images, and check numbers of the labels and some images."""
+    """Return what tells data apart: the classes, how many images, and checksums of the labels and some images."""
     found: dict[str, Any] = {}
     for part, dataset in (("training", data.train), (data.split, data.test)):
         some = [dataset.images[i] for i in range(0, len(dataset), max(1, len(dataset) // 4))]
         found |= {
             "the classes": dataset.classes,
             f"the number of {part} images": len(dataset),
-            f"the check number of {part} labels": check_number(dataset.labels),
-            f"the check numbers of some {part} images": [check_number(image) for image in some],
+            f"the checksum of {part} labels": checksum(dataset.labels),
+            f"the checksums of some {part} images": [checksum(image) for image in some],
         }
     return found
 

@@ -59,7 +59,7 @@ def save_checkpoint(
 def load_checkpoint(
     path: Path, *, model: Classifier, network: Module, optimizer: Optimizer, average: ExponentialAverage | None
 ) -> dict[str, Any]:
-    """Put model, optimiser and average back to where `save_checkpoint` saw them; return its header.
+    """Restore model, optimiser and average from a checkpoint, in place; return its header.
 
     Args:
         path: the file.

@@ -75,7 +75,7 @@ DEFAULTS: dict[str, Any] = {option.name: option.default for option in fields(Tra
 
 
 def option_in_config(name: str) -> str:
-    """Return where a run's option belongs that was given to something else; "" if it is none.
+    """Return the hint that a name is an option of `TrainConfig`; "" if it is not.
 
     Args:
         name: of the option, also as other libraries call it.

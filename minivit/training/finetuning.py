@@ -18,6 +18,9 @@ STEPS, LEAST_EPOCHS, MOST_EPOCHS = 500, 3.0, 30.0
 MOST_EVALUATIONS = 20
 BATCHES = ((2_000, 32), (20_000, 128))  # below so many images, batches of this size
 LARGE_BATCH = 512
+FIRST_PARTS = (  # what is below the first block or stage: in a ViT, a masked patch model and a ResNet
+    "backbone", "embedding", "cls", "distillation_token", "registers", "positions", "embedding_norm", "mask", "root",
+)  # fmt: skip
 FEW_IMAGES = 5_000  # with fewer, crops keep half of an image or more: the part that tells its class stays in sight
 
 
@@ -63,21 +66,26 @@ def freeze_all_but_head(model: Classifier) -> None:
         parameter.requires_grad = id(parameter) in of_head
 
 
+def number_of_layers(model: Classifier) -> int:
+    """Return the number of blocks of a Vision Transformer, or of stages of a ResNet; 0 for a network of a script."""
+    return len(getattr(model, "blocks", None) or getattr(model, "stages", ()))
+
+
 def layer_scales(names: Iterable[str], depth: int, decay: float) -> dict[str, float]:
     """Return factors of the learning rate that fall by `decay` from each layer to the one below (arXiv 1801.06146).
 
-    The head has 1, block i of `depth` has decay^(depth - i), and what comes before the blocks decay^(depth + 1).
+    The head has 1, block i of `depth` has decay^(depth - i), and what comes before the blocks decay^(depth + 1). In a
+    ResNet, the stages are the blocks.
     """
     return {name: decay ** (depth + 1 - _layer(name, depth)) for name in names}
 
 
 def _layer(name: str, depth: int) -> int:
-    """Return 0 for what comes before the blocks, i + 1 for block i, and depth + 1 for what comes after."""
+    """Return 0 for what comes before the blocks, i + 1 for block or stage i, and depth + 1 for what comes after."""
     name = name.removeprefix("vit.")  # inside a MaskedPatchModel
-    if match := re.match(r"(blocks|later_positions)\.(\d+)\.", name):
-        return int(match[2]) + (1 if match[1] == "blocks" else 2)  # later positions i are block i + 1's
-    before = name.startswith(("embedding.", "positions.", "backbone.", "root.")) or name == "cls"
-    return 0 if before else depth + 1
+    if match := re.match(r"(blocks|stages|later_positions)\.(\d+)\.", name):
+        return int(match[2]) + (2 if match[1] == "later_positions" else 1)  # later positions i are block i + 1's
+    return 0 if name.partition(".")[0] in FIRST_PARTS else depth + 1
 
 
 def distillation_loss(

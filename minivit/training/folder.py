@@ -295,10 +295,10 @@ def _moved(given: str, notes: Any, folder: Path) -> list[Path]:
     before = notes.get("folder") if isinstance(notes, dict) else None
     if isinstance(before, str) and Path(before).is_absolute() and Path(given).is_absolute():
         try:
-            way = os.path.relpath(given, before)
+            relative = os.path.relpath(given, before)
         except ValueError:  # on another drive
             return []
-        return [Path(os.path.normpath(folder.absolute() / way))]
+        return [Path(os.path.normpath(folder.absolute() / relative))]
     # An older run noted paths relative to its working directory: mostly the folder above, or the one above `runs`.
     return [above / given for above in folder.absolute().parents[:2]]
 

@@ -1,4 +1,4 @@
-"""Training the head alone: what the frozen part says of each image is computed once, not in every epoch.
+"""Training the head alone: the representation of each image is computed once, not in every epoch.
 
 Without augmentation and dropout, a frozen network gives an image the same representation in every epoch. So each image
 is decoded and goes through the network once, and every step afterwards is a product of a batch of representations with

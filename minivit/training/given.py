@@ -77,6 +77,9 @@ def settled(
 
     Args:
         model, train_data, test_data, config, callbacks, metrics, optimizer, classes, show, ranks: as for `Trainer`.
+
+    Raises:
+        ConfigError, ShapeError, DTypeError, ImageError, DataError: if a part does not fit the others.
     """
     config = checked_config(config)
     changes: dict[str, Any] = {}
@@ -117,7 +120,7 @@ def settled(
         if data and is_named(data[0].classes):
             note_classes(network, data[0].classes)
     if batches is not None:
-        changes |= _steps_of(batches, config, ranks)
+        changes |= _options_of_batches(batches, config, ranks)
     if optimizer is not None:
         changes |= _checked_optimizer(optimizer, network, config)
     named = metrics_by_name(metrics)
@@ -228,7 +231,7 @@ def as_test_set(given: Any, name: str, train_set: AnyDataset | None, expected: E
 
 
 def _check_same_classes(classes: Any, name: str, known: tuple[str, ...]) -> None:
-    """Raise ConfigError if what is measured on numbers its classes in another way than what was trained on.
+    """Raise ConfigError if a test or validation set numbers its classes differently from the training set.
 
     Args:
         classes: the names that the data set has, if it has any.
@@ -267,8 +270,8 @@ def note_classes(model: Classifier, classes: Sequence[str]) -> None:
 # -- batches, optimiser, callbacks ---------------------------------------------------------------
 
 
-def _steps_of(batches: OwnBatches, config: TrainConfig, ranks: Ranks) -> dict[str, Any]:
-    """Return the number of steps of a run on batches. Raises ConfigError if it is not known, or options do not fit."""
+def _options_of_batches(batches: OwnBatches, config: TrainConfig, ranks: Ranks) -> dict[str, Any]:
+    """Return the options that batches set. Raises ConfigError if their number is unknown, or an option does not fit."""
     _refuse_if_given(config, NOT_FOR_BATCHES, "train_data are batches")
     if ranks.size > 1:
         raise ConfigError("ranks cannot share batches that a script makes: give arrays or a data set")
@@ -294,9 +297,9 @@ def _checked_optimizer(optimizer: Any, model: Classifier | None, config: TrainCo
             f"the optimiser updates {listed(foreign, 2)}, not the parameters of this model: make it of "
             "model.named_parameters()"
         )
-    there = next(iter(optimizer.parameters.values())).data
-    if isinstance(there, np.ndarray) != (config.device == "cpu"):
-        place = "on the processor" if isinstance(there, np.ndarray) else "on a GPU"
+    on_cpu = isinstance(next(iter(optimizer.parameters.values())).data, np.ndarray)
+    if on_cpu != (config.device == "cpu"):
+        place = "on the processor" if on_cpu else "on a GPU"
         raise ConfigError(
             f"the optimiser updates parameters {place}, and device is {config.device}: call "
             f"model.to({config.device!r}), then make the optimiser"

@@ -22,8 +22,9 @@ class MetricsFile:
 
     A line has `kind` ("train", "test" or "validation"), `step` (steps done so far), `epoch` (epochs done so far),
     `loss`, `accuracy` (0 to 1), `lr`, `images_per_second` and `seconds` (of training since the run began, evaluations
-    left out). Where mixed precision skipped a step, the line has `kind` "overflow", `step`, and the `loss_scale` from
-    then on. JSON has no nan and no infinity: either is null in the file, and nan when it is read.
+    left out). The line of an evaluation also has each metric of the script, by its name. Where mixed precision skipped
+    a step, the line has `kind` "overflow", `step`, and the `loss_scale` from then on. JSON has no nan and no
+    infinity: either is null in the file, and nan when it is read.
     """
 
     def __init__(self, path: Path):

@@ -1,8 +1,8 @@
 """The training loop: batch, loss, gradients, clipping, step.
 
-What a step depends on is a function of the options and the step's number alone, so that a run that was killed and
-resumed ends with the same weights, to the last bit, as one that was not. What a run needs is built in `trainer`; what
-happens beside the loop is in `callbacks`.
+Besides the weights and the optimiser's state, a step depends on the options and its number alone. So a run that was
+killed and resumed ends with the same weights, to the last bit, as an uninterrupted run. What a run needs is built in
+`trainer`; what happens beside the loop is in `callbacks`.
 """
 
 from __future__ import annotations
@@ -54,8 +54,8 @@ def train_run(run: Run) -> RunResult:
 def train_step(run: Run, batch: Batch) -> StepResult:
     """Take one optimiser step on a batch; none if a gradient was too large for half precision.
 
-    On a GPU, nothing here waits for it unless the next line depends on a number: what is to be read is read later, with
-    that of other steps, by `Run.read_steps`.
+    This function waits for a GPU only where its next line depends on a number. `Run.read_steps` reads the numbers of
+    several steps later, at once.
 
     Args:
         run: its weights, its optimiser's state and its step change.
@@ -101,7 +101,7 @@ def train_step(run: Run, batch: Batch) -> StepResult:
             run.optimizer.step(result.gradients)
             run.precision.succeeded()
     if step.skipped:
-        scale_less(run, step)
+        reduce_loss_scale(run, step)
     return step
 
 
@@ -111,8 +111,8 @@ def patches_left_out(run: Run) -> AbstractContextManager[None]:
     return network.leaving_out(run.patch_dropout(run.step)) if isinstance(network, ViT) else nullcontext()
 
 
-def scale_less(run: Run, step: StepResult) -> None:
-    """After a step that left the weights as they are, scale the loss of the next ones less: their gradients are finite.
+def reduce_loss_scale(run: Run, step: StepResult) -> None:
+    """Lower the scale of the loss after a skipped step, so that the gradients of the next steps stay finite.
 
     A skipped step counts: the schedule and the batches go on as if it had been taken.
 

@@ -85,7 +85,7 @@ def corrupt(z: Tensor, mask: Tensor, corruption: Corruption) -> Tensor:
 
 
 def colour_targets(images: Array, patch: int, target: str) -> np.ndarray:
-    """Return what is to be predicted of each patch.  # ViT B.1.2
+    """Return the colours to predict for each patch.  # ViT B.1.2
 
     Args:
         images: (B, H, W, 3), floats in [-1, 1].

@@ -49,7 +49,7 @@ def measured_by(
 
     Args:
         metrics: by name.
-        logits: from each rank those of the batches that it measured, (B, K), by the number of their first image.
+        logits: from each rank the logits (B, K) of each batch that it measured, by the number of its first image.
         labels: int64 (M,).
 
     Raises:

@@ -31,7 +31,7 @@ class Outcome(NamedTuple):
     Attributes:
         loss: the mean, a scalar.
         right: how many of the answers were right; on a GPU it may be an array of one number, which is not waited for.
-        answers: how many there were.
+        answers: how many predictions are counted.
         logits: (B, K), if the answers are classes and were measured.
     """
 
@@ -75,8 +75,7 @@ class Classes:
         model: the classifier to train.
         smoothing: of the labels, in training only.
         teacher: a trained classifier of the same images and classes, or None; see `distillation_loss`.
-        teacher_weight: as there.
-        temperature: as there.
+        teacher_weight, temperature: as for `distillation_loss`.
         class_weights: (K,), on the model's device, or None; see `weighted_cross_entropy`. Not with a teacher.
     """
 

@@ -295,12 +295,12 @@ class Optimizer:
         if model is None or (self._parts and not self._parts.changed()):
             return
         now = model.named_parameters(check=False)
-        own, there = {id(p) for p in self.parameters.values()}, {id(p) for _, p in now}
-        self._parts = PartsWatch(model) if own == there else None
-        if own == there:
+        own, in_model = {id(p) for p in self.parameters.values()}, {id(p) for _, p in now}
+        self._parts = PartsWatch(model) if own == in_model else None
+        if own == in_model:
             return
         new = [name for name, parameter in now if id(parameter) not in own and parameter.requires_grad]
-        gone = [name for name, parameter in self.parameters.items() if id(parameter) not in there]
+        gone = [name for name, parameter in self.parameters.items() if id(parameter) not in in_model]
         changes = [f"{name} is {'another' if name in gone else 'new'}" for name in new]
         changes += [f"{name} is gone" for name in gone if name not in new]
         if changes:
@@ -335,10 +335,9 @@ class Optimizer:
         )
 
     def _parts_of_step(self, group: Group, given: dict[str, Array]) -> Iterator[Callable[[], None]]:
-        """Yield calls that update a group, each another part of it: threads may share them.
+        """Yield calls that each update one part of a group: threads may share them.
 
-        They go stretch by stretch, neighbours that all have a gradient and the same rate, in blocks that stay in the
-        cache.
+        A part is a block of neighbouring parameters that all have a gradient and the same rate; it stays in the cache.
         """
 
         def kind(name: str) -> tuple[bool, float, str]:
@@ -459,13 +458,13 @@ def sgd_step(w: Array, g: Array, m: Array, lr: float, momentum: float, decay: fl
 
 
 class Adam(Optimizer):
-    """Adam (arXiv 1412.6980): the gradient's running mean over its running size.  # ViT §4.1, Table 3
+    """Adam (arXiv 1412.6980): the gradient's running mean over its running root mean square.  # ViT §4.1, Table 3
 
     Weight decay is added to the gradient; `AdamW` keeps the two apart.
 
     Args:
         betas: decay of the running means of the gradient and of its square, from 0 to below 1.
-        eps: added to the root of the second, so that a gradient of zeros gives a finite step.
+        eps: added to the root of the second mean, so that a gradient of zeros gives a finite step.
 
     The other arguments are those of `Optimizer`.
     """
@@ -753,23 +752,24 @@ def square_sums(sums: Array, x: Array, share: int, size: int) -> None:
 
 @elementwise(reads="g square", writes="g", wide="square")
 def shrink_to_norm(g: Array, square: Array, most: float) -> None:
-    """Multiply g by most / norm, where `square` (1,) is that of the norm, if the norm is larger and finite."""
+    """Multiply g by most / norm, where `square` (1,) is the norm squared, if the norm is larger and finite."""
     norm = math.sqrt(square[0])
     if most < norm < math.inf:
         g *= most / norm
 
 
 class ExponentialAverage:
-    """A running average of the weights, average <- decay average + (1 - decay) weights, often better than the last.
+    """A running average of the weights: average <- decay average + (1 - decay) weights.
 
-    Early on the decay is lower, (1 + steps) / (10 + steps), so that the random start is soon forgotten.
+    It is often better than the last weights. Early on the decay is lower, (1 + steps) / (10 + steps), so that the
+    random start is soon forgotten.
 
     Args:
         named_parameters: pairs of name and Tensor, as `model.named_parameters()` gives them.
         decay: between 0 and 1.
 
     Raises:
-        ConfigError: for a decay outside of it, or without parameters.
+        ConfigError: for a decay that is not between 0 and 1, or without parameters.
     """
 
     def __init__(self, named_parameters: Named, decay: float):
@@ -786,7 +786,7 @@ class ExponentialAverage:
 
     @property
     def average(self) -> dict[str, Array]:
-        """Each parameter's average, in its shape; what is written into it counts."""
+        """Each parameter's average, in its shape; writing into it changes the average."""
         parts = parts_of(self.flat, [parameter.data for parameter in self.parameters.values()])
         return dict(zip(self.parameters, parts, strict=True))
 

@@ -110,7 +110,7 @@ def _begins_as_pair(given: Any) -> bool:
 
 
 def _axes(value: Any) -> int:
-    """Return how many axes an array has, or would have of anything else."""
+    """Return the number of axes of an array, or of the array that a value becomes."""
     return 3 if is_pillow(value) else np.ndim(value)
 
 
@@ -160,6 +160,11 @@ def images_of(images: Any, name: str, expected: Expected) -> np.ndarray:
         images: an array or a list of arrays or Pillow images, all of one size; PyTorch's tensors are taken too.
         name: of the argument, for messages.
         expected: what the model reads.
+
+    Raises:
+        DTypeError: for paths, or values that are neither integers nor floats.
+        ShapeError: if the shape does not fit the model.
+        ConfigError, ImageError: if the values have another range, or an image is damaged.
     """
     where = f"{name}: images"
     if isinstance(images, list | tuple):
@@ -192,7 +197,7 @@ def images_of(images: Any, name: str, expected: Expected) -> np.ndarray:
 
 
 def _say_if_resized(size: tuple[int, ...], name: str, expected: Expected) -> None:
-    """Say that images of this (H, W) do not have the model's."""
+    """Give a notice if images of this (H, W) are resized to the model's."""
     if expected.image_shape and size != expected.image_shape[:2]:
         (rows, columns), (height, width) = size, expected.image_shape[:2]
         notice(f"{name}: images of {rows} x {columns} pixels are resized to the model's {height} x {width}")
@@ -222,6 +227,10 @@ def labels_of(labels: Any, name: str, count: int, expected: Expected) -> np.ndar
         name: of the argument, for messages.
         count: the number of images.
         expected: what the model knows.
+
+    Raises:
+        DTypeError: if they are not integers.
+        ShapeError: for another shape or number, or labels beyond the model's classes.
     """
     where = f"{name}: labels"
     found = _array(labels, where)
@@ -306,7 +315,7 @@ class ItemImages(ImageFiles):
 
     @property
     def paths(self) -> list[Path]:
-        """None: there are no files."""
+        """An empty list: there are no files."""
         return []
 
     def __len__(self) -> int:

@@ -28,14 +28,14 @@ PRECISIONS = ("float32", "tf32", *HALF)
 
 
 class Precision:
-    """A step that computes with the float32 weights.
+    """How a step computes the loss: with the float32 weights.
 
     Args:
         objective: what is trained for.
         trained: those of its parameters that are trained.
 
     Attributes:
-        network: what computes: the objective's network, or its twin.
+        network: the one that computes: the objective's, or its twin.
         loss: the loss of a micro-batch, for `batch_gradients`.
         parameters: whose gradients are computed.
         scale: what the loss is multiplied by.
@@ -73,7 +73,7 @@ class Precision:
 
 
 class MixedPrecision(Precision):
-    """A step that computes with a twin of the network in half precision.
+    """How a step computes the loss: with a twin of the network in half precision.
 
     The scale is halved whenever a gradient overflows, and doubled after `PATIENCE` good steps. It is a power of two, so
     that dividing by it changes no digit. bfloat16 has float32's range: its scale stays 1.

@@ -39,7 +39,7 @@ Layer = dict[str, Any]  # options by field
 
 @dataclass(frozen=True)
 class Recipe:
-    """What a file says.
+    """Options for a run, as a recipe's file says them.
 
     Attributes:
         name: the file's, without its ending.
@@ -101,7 +101,7 @@ def load_recipe(name: str) -> Recipe:
 
 
 def read_recipe(path: Path) -> Recipe:
-    """Return what a file says.
+    """Return the recipe in a file.
 
     Raises:
         ConfigError: if it is not a recipe; the sentence names the file and the key.
@@ -227,11 +227,14 @@ def with_recipe(source: Recipe, given: Mapping[str, Any]) -> Resolved:
     if open_model and had_one and isinstance(size, int):
         options["model"] = model_for_image_size(size)
         notes.append(f"--model {options['model']}: the small model for images of {size} pixels")
-    mine = {name: value for name, value in below.items() if options.get(name) == value != DEFAULTS[name]}
-    mine = {name: value for name, value in mine.items() if name not in given}
+    from_recipe = {
+        name: value
+        for name, value in below.items()
+        if options.get(name) == value != DEFAULTS[name] and name not in given
+    }
     if source.path.parent == FOLDER:
         options["recipe"] = source.name
-    return Resolved(options, source.name, mine, tuple(notes))
+    return Resolved(options, source.name, from_recipe, tuple(notes))
 
 
 def _below(source: Recipe, given: Layer) -> Layer:
@@ -252,8 +255,8 @@ def _without_unused(layer: Layer, optimizer: str | None, plain: Layer) -> Layer:
 
     Args:
         layer: the options.
-        optimizer: the one that their rates are for, if they name none; None for any.
-        plain: which ones are used.
+        optimizer: the optimiser that the rates are for, if the options name none; None for any.
+        plain: the options that say which optimiser and model are used.
     """
     unused: list[str] = []
     if layer.get("optimizer", optimizer) not in (None, plain.get("optimizer", DEFAULTS["optimizer"])):
@@ -264,7 +267,7 @@ def _without_unused(layer: Layer, optimizer: str | None, plain: Layer) -> Layer:
 
 
 def _chain(source: Recipe) -> list[Recipe]:
-    """Return a recipe, the one that it is like, the one that this is like, and so on."""
+    """Return a recipe, the recipe that its `like` names, the recipe that this one's `like` names, and so on."""
     chain = [source]
     while chain[-1].like not in ("", NONE):
         chain.append(load_recipe(chain[-1].like))
@@ -364,7 +367,7 @@ def resolved(command: str, given: Mapping[str, Any], recipe: str | None = None, 
 
 
 def _of_file(command: str, given: Layer, path: Path) -> Resolved:
-    """Return options on top of those of a run, or of a .toml file, below which is the recipe of its data set."""
+    """Return options on top of a run's, or on top of a .toml file's and those of the recipe of its data set."""
     if path.suffix != ".toml":
         options = options_of_run(path)
         labelled = options["objective"] == "classes"

@@ -21,7 +21,7 @@ from ..weights.sources.minivit import WEIGHTS
 from .batches import augmentation_name
 from .checkpoint import load_checkpoint, save_checkpoint
 from .config import DEFAULTS, LENGTH, TrainConfig, as_written_now
-from .distributed.ranks import check_number
+from .distributed.ranks import checksum
 from .failures import not_finite
 from .folder import NOTES, changed_versions, options_that_affect_weights
 from .objectives import Objective
@@ -44,8 +44,8 @@ def save_run(run: Run) -> None:
         **asdict(run.progress),
         "precision": run.precision.state(),
         "optimizer": run.rule,
-        "teacher": teacher_check_number(run.objective),
-        "labels": check_number(run.data.train.labels),
+        "teacher": teacher_checksum(run.objective),
+        "labels": checksum(run.data.train.labels),
         **described(run),
     }
     try:
@@ -98,7 +98,7 @@ def evaluated_weights(run: Run) -> dict[str, np.ndarray]:
 
 
 def restore_run(run: Run) -> None:
-    """Put a run back to where its checkpoint saw it.
+    """Restore the state of a run from its checkpoint.
 
     Raises:
         CheckpointError: if the checkpoint is damaged, or of a run with other options, data or teacher.
@@ -129,7 +129,7 @@ def restore_run(run: Run) -> None:
 
 
 def share_first_ranks_state(run: Run) -> None:
-    """Give every rank the first one's weights and place in the run."""
+    """Copy the first rank's weights, optimiser state and progress to every rank."""
     averages = run.average.average.values() if run.average else ()
     weights = [tensor.data for tensor in run.objective.network.parameters()]
     for array in (*weights, *run.optimizer.state().values(), *averages):
@@ -140,13 +140,13 @@ def share_first_ranks_state(run: Run) -> None:
     run.precision.load_state(precision)
 
 
-def teacher_check_number(objective: Objective) -> int | None:
-    """Return a number that differs if the teacher's weights differ; None without a teacher.
+def teacher_checksum(objective: Objective) -> int | None:
+    """Return a checksum of the teacher's weights; None without a teacher.
 
     The path of its file would not do: a resumed run may find the file elsewhere.
     """
     teacher = getattr(objective, "teacher", None)
-    return None if teacher is None else sum(check_number(to_numpy(array)) for array in teacher.state_dict().values())
+    return None if teacher is None else sum(checksum(to_numpy(array)) for array in teacher.state_dict().values())
 
 
 def _progress_of(header: dict[str, Any]) -> Progress:
@@ -221,6 +221,7 @@ def _note_new_length(run: Run, header: dict[str, Any], saved: TrainConfig) -> No
 
 
 def _check_same_run(run: Run, header: dict[str, Any], before: TrainConfig) -> None:
+    """Raise CheckpointError if options, data, model, optimiser or teacher are not those of the checkpoint."""
     saved, now = (options_that_affect_weights(config) for config in (before, run.config))
     if changed := sorted(name for name in now if saved[name] != now[name] and name not in LENGTH):
         differences = [f"{name} was {quoted(saved[name], 30)}, now {quoted(now[name], 30)}" for name in changed]
@@ -230,7 +231,7 @@ def _check_same_run(run: Run, header: dict[str, Any], before: TrainConfig) -> No
         raise CheckpointError(f"{run.checkpoint} is of another model: {listed(different, 3)}; {REMEDY}")
     if run.config.optimizer == OWN_OPTIMIZER and (different := _differences_of_optimizer(run, header)):
         raise CheckpointError(f"{run.checkpoint} is of another optimiser: {listed(different, 3)}; {REMEDY}")
-    teacher = teacher_check_number(run.objective)
+    teacher = teacher_checksum(run.objective)
     if header.get("teacher", teacher) != teacher:
         raise CheckpointError(
             f"{run.checkpoint} had another teacher than {run.config.teacher}: the weights differ; {REMEDY}"
@@ -259,7 +260,7 @@ def _in_words(saved: dict[str, Any], now: dict[str, Any]) -> list[str]:
 
 def _check_same_data(run: Run, header: dict[str, Any]) -> None:
     """Raise CheckpointError if a folder's images or classes changed since: the next steps would see other batches."""
-    labels = check_number(run.data.train.labels)
+    labels = checksum(run.data.train.labels)
     images, classes = len(run.data.train), list(map(composed, run.data.train.classes))
     saved_classes = list(map(composed, header["classes"]))
     before = header.get("images", images)

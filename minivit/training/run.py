@@ -172,7 +172,7 @@ class Run:
         average: the running average of the weights, if one is kept (--ema-decay).
         precision: how the loss is computed and scaled in half precision.
         patch_dropout: the share of patches that a step leaves out, as a function of the step.
-        microbatch_size: takes the number of images in a batch and its step, returns that in a micro-batch.
+        microbatch_size: takes the number of images in a batch and its step, returns the number in a micro-batch.
         sums: where the gradients of a step are added up.
         stop: whether this process was told to stop.
         metrics: what is measured on the test set besides loss and accuracy, by name.
@@ -227,7 +227,7 @@ class Run:
 
     @property
     def folder(self) -> Path:
-        """Where it is written; what is called only if `writes` may ask.
+        """The run's folder; only code that runs if `writes` is true may read this.
 
         Raises:
             ConfigError: if nothing is written.
@@ -267,7 +267,7 @@ class Run:
 
     @property
     def reads_late(self) -> bool:
-        """Whether loss and norm stay there until they are logged: the scale of float16 depends on each step's."""
+        """Whether loss and norm stay on a GPU until they are logged: float16 needs each step's norm for its scale."""
         return self.on_one_gpu and not self.precision.adapts
 
     def read_steps(self) -> None:

@@ -22,6 +22,9 @@ class Schedule:
         warmup_steps: how many steps the rise takes.
         decay: "cosine", "linear" or "constant".
         final_lr: where the decay ends.
+
+    Raises:
+        ConfigError: for another decay, rates that are negative or not finite, or impossible numbers of steps.
     """
 
     lr: float

@@ -26,7 +26,7 @@ def snapshot_steps(count: int, total_steps: int) -> list[int]:
     """Return the steps after which a run keeps a snapshot: 0, the last, and a geometric series between them.
 
     Args:
-        count: how many; one alone is of the last step, and there are never more than there are steps.
+        count: how many; one alone is of the last step. If `count` is above `total_steps`, each step from 0 has one.
         total_steps: the length of the run.
     """
     if count < 2:
@@ -70,9 +70,9 @@ def drop_later_snapshots(folder: Path, step: int) -> None:
 
 
 def save_snapshot(run: Run) -> None:
-    """Write the weights that an evaluation would measure now, and what was measured by now.
+    """Write the weights that an evaluation would measure now, and the results of the last one.
 
-    Numbers are float16, half the size, in arrays that have none beyond its range.
+    An array is saved as float16, half the size, unless a number is beyond its range.
 
     Args:
         run: the run.
@@ -88,13 +88,13 @@ def save_snapshot(run: Run) -> None:
         "last_test": run.progress.last_test,
     }
     header[NOTES] = run.notes | {"folder": str(path.parent.absolute())}  # what is beside the run is found from here
-    arrays = {name: halved(array) for name, array in evaluated_weights(run).items()}
+    arrays = {name: as_float16_if_in_range(array) for name, array in evaluated_weights(run).items()}
     with run.stop.saving():
         write_arrays(path, header, arrays)
 
 
-def halved(array: np.ndarray) -> np.ndarray:
-    """Return an array as float16, or as it is if a number is beyond the range of float16."""
+def as_float16_if_in_range(array: np.ndarray) -> np.ndarray:
+    """Return an array as float16, or unchanged if a number is beyond the range of float16."""
     with np.errstate(over="ignore", under="ignore"):
         half = array.astype(np.float16)
     return half if np.isfinite(half).all() else array

@@ -1,6 +1,6 @@
 """Where a run is built: each part from its group of options, and the callbacks in the order in which they run.
 
-`Trainer` is the door for scripts, and `train` that of the command line, which uses a Trainer.
+`Trainer` is the interface for scripts. The command line calls `train`, which uses a Trainer.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from ..errors import ConfigError, ImageError
 from ..models import Classifier, ViT, create_model
 from ..models.classifier import default_microbatch
 from ..models.cost import gpu_microbatch
-from ..models.mimetic import begin_mimetically
+from ..models.mimetic import initialise_mimetically
 from ..models.names import build
 from ..models.vit import needs_all_patches, patches_kept
 from ..models.whitening import begin_whitened
@@ -67,7 +67,7 @@ from .distributed.parallel import GradientSums, bucket_bytes, even_microbatch, o
 from .distributed.ranks import ALONE, Ranks, check_shareable
 from .evaluation import evaluate_objective
 from .failures import check_gpu_memory
-from .finetuning import freeze_all_but_head, layer_scales
+from .finetuning import freeze_all_but_head, layer_scales, number_of_layers
 from .folder import (
     CHECKPOINT,
     METRICS,
@@ -119,8 +119,8 @@ class Trainer:
         callbacks: what happens beside the loop, see `Callback`.
         metrics: functions of probabilities (N, K) and labels (N,) that return a number, by name, or a list of
             functions. They see the whole test set at each evaluation.
-        optimizer: over parameters of the model; the others stay as they are. Its learning rate is the highest of the
-            schedule. [default: the options']
+        optimizer: an optimiser of parameters of the model; the others stay unchanged. Its learning rate is the
+            highest of the schedule. [default: the options']
         classes: the names of the classes. [default: the data set's or the model's, else numbers]
         out: the folder of the run: options, metrics, checkpoint and learning curve. [default: nothing is written]
         show: whether to show progress.
@@ -211,7 +211,7 @@ class Trainer:
             self.given.optimizer.lr = self._peak
         # A second call trains what the first one built; a resumed one begins where the checkpoint is.
         given = replace(self.given, model=self._run.model) if self._run and not resume else self.given
-        with self._learning_as_before(), opened_run(
+        with self._restoring_requires_grad(), opened_run(
             self.config, self.out, resume=resume, show=self.show, ranks=self.ranks, given=given, signals=self.signals
         ) as run:  # fmt: skip
             self._run = run
@@ -228,7 +228,7 @@ class Trainer:
                     self.given.optimizer.lr = self._peak
 
     @contextmanager
-    def _learning_as_before(self) -> Iterator[None]:
+    def _restoring_requires_grad(self) -> Iterator[None]:
         """Let the model's parameters learn after a run as they did before it: a run may freeze all but the head."""
         learned = {id(tensor): tensor.requires_grad for tensor in (self.model.parameters() if self.model else ())}
         try:
@@ -446,12 +446,11 @@ def build_run(
     if ranks.size > 1 and not given.batches:
         loader.shard = lambda count, step: own_images(count, microbatch_size(count, step), ranks)
 
-    # What is trained for, and by which rule: a masked patch model adds weights, and a teacher may be downloaded.
+    # The objective and the optimiser: a masked patch model adds weights, and a teacher may be downloaded.
     with ranks.first_before_others():
         weights = class_weights_of(config, data.train, device)
         objective = build_objective(config, model, config.title, config.seed, device, weights, data.train.classes)
-    depth = getattr(model.config, "depth", 0)
-    optimizer = given.optimizer or build_optimizer(config, objective.network, depth)
+    optimizer = given.optimizer or build_optimizer(config, objective.network, number_of_layers(model))
     optimizer.workers = workers = build_workers(config, device, ranks)
     trained = list(optimizer.parameters.values())
     run = Run(
@@ -483,7 +482,7 @@ def build_run(
         metrics=given.metrics,
     )
 
-    # Its place: that of the first rank's checkpoint, or the beginning.
+    # The state of the run: from the first rank's checkpoint, or the beginning.
     if ranks.first and checkpoint:
         restore_run(run)
     share_first_ranks_state(run)
@@ -558,14 +557,14 @@ def build_model(options: ModelOptions, dataset: AnyDataset, seed: int) -> Classi
     sizes |= options.model_changes
     model = create_model(options.model, seed=seed, num_classes=len(dataset.classes), **sizes)
     if options.attention_init == "mimetic":
-        begin_mimetically(model, seed)
+        initialise_mimetically(model, seed)
     if options.embedding_init == "whitened":
         begin_whitened(model, images_to_whiten(dataset, model.config.image_shape[:2], seed), seed)
     return model.train()
 
 
 def images_to_whiten(dataset: AnyDataset, size: tuple[int, int], seed: int) -> Iterator[Array]:
-    """Yield batches of a thousand training images in all, or a few more, neither augmented nor mixed."""
+    """Yield batches of up to 1,000 training images in all, neither augmented nor mixed."""
     augment = None if isinstance(dataset, Prepared) else resize(size)
     loader = Loader(dataset, 100, seed=seed, augment=augment, prefetch=0)
     for batch in loader.batches(stop=min(10, loader.steps_per_epoch)):
@@ -707,7 +706,7 @@ def build_optimizer(options: OptimOptions, network: Module, depth: int) -> Optim
     Args:
         options: which rule, at which rates.
         network: what is trained.
-        depth: its number of blocks, for rates that differ by layer.
+        depth: its number of blocks or stages, for rates that differ by layer.
     """
     trained = [(name, tensor) for name, tensor in network.named_parameters() if tensor.requires_grad]
     betas: dict[str, Any] = {"betas": betas_of(options.betas)} if options.betas else {}
@@ -758,7 +757,7 @@ def microbatch_rule(
     gpu_size: int,
     ranks: Ranks,
 ) -> Callable[[int, int], int]:
-    """Return the function from the number of images of a batch, and its step, to that of a micro-batch.
+    """Return a function of the number of images in a batch, and its step, that gives the number in a micro-batch.
 
     It depends on nothing else: the loader calls it ahead of the step, in another thread.
 
@@ -796,7 +795,7 @@ def prepare_uploads(loader: Loader, options: OptimOptions, model: Classifier, de
 def check_fits_gpu(
     uploads: Uploads, options: OptimOptions, model: Classifier, device: str, microbatch: int, half: bool
 ) -> None:
-    """Raise OutOfMemory if a step is certainly too large for a GPU: the least that its backward pass may keep is.
+    """Raise OutOfMemory if even the least that the backward pass of a step may keep is too large for a GPU.
 
     Half precision keeps no less than half of the bytes, and --grad-checkpointing no less than one block of them.
     """

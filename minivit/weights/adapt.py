@@ -52,7 +52,7 @@ def adapted(
 def _with_config(
     model: Classifier, after: Any, interpolation: str = "bilinear", has_new_head: bool = False
 ) -> Classifier:
-    """Return a model with another configuration and the weights of this one, of which no array is copied.
+    """Return a model with another configuration and the weights of this one; arrays that keep their shape are shared.
 
     Args:
         model: the weights.

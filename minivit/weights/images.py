@@ -118,7 +118,7 @@ class Settled:
     folded: bool = False
 
     @property
-    def goes_without_saying(self) -> bool:
+    def is_certain(self) -> bool:
         """Whether everything is in the weights file itself, or is certain from its arrays."""
         return not (self.given or self.doubt or (self.stated and self.source))
 
@@ -201,7 +201,7 @@ def apply(model: Classifier, settled: Settled, path: str, apply_stated: bool) ->
             f"{path} was trained on pixels scaled by {as_text(wanted.mean, wanted.std)}, as {where} says: give mean "
             "and std, or apply_stated_scaling=True, to scale them so"
         )
-    if apply_stated and not settled.goes_without_saying:
+    if apply_stated and not settled.is_certain:
         notice(f"{path}: each image is {settled.phrase(model.config)}")
     if replace(wanted, mean=Preprocessing.mean, std=Preprocessing.std, image_size=None) != Preprocessing() or not (
         wanted.is_neutral

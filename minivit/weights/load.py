@@ -137,7 +137,7 @@ def load_weights(model: Module, path: str | Path) -> None:
 
     Args:
         model: any Module; `load_model` builds those that minivit knows.
-        path: what `save_weights` or `Trainer.save` wrote, or a run's checkpoint, of which averaged weights count.
+        path: what `save_weights` or `Trainer.save` wrote, or a run's checkpoint; its averaged weights, if it has any.
 
     Raises:
         CheckpointNotFoundError, CheckpointError: if it is missing, damaged, or does not fit the model.
@@ -244,7 +244,7 @@ def identify(archive: Archive, hints: Hints) -> Identified:
     Raises:
         CheckpointError, ConfigError: if it is of no known source, or its arrays are not those of a model.
     """
-    if not MINIVIT.recognises(archive):  # whose names have hashes, and are those of a script's own network
+    if not MINIVIT.recognises(archive):  # its names have hashes, and may be those of a script's own network
         archive = without_wrappers(archive)
     source = source_of(archive)
     if source is None:

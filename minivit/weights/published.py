@@ -40,7 +40,7 @@ META_ADDRESS = "https://dl.fbaipublicfiles.com"
 
 PRE_TRAINED = "imagenet21k"  # 21,843 classes at 224 pixels; the ViTs' heads are all zeros
 FINE_TUNED = "imagenet21k+imagenet2012"  # 1,000 classes, at 384 pixels unless the name says 224
-WHO_SAYS = "the list of published weights"
+SOURCE_OF_FACTS = "the list of published weights"
 FOLDER = "weights"  # of the cache, beside the data sets
 FLOAT_BYTES = 4
 HASHED_AT_ONCE = 2**20  # bytes
@@ -97,7 +97,7 @@ def _published(name: str, model: str, parameters: int, address: str, **facts: ob
 
 # -- Google: AugReg (arXiv 2106.10270) -----------------------------------------------------------
 
-# name of the file, model, recipe, parameters with 1,000 classes and with 21,843, rate at which it was fine-tuned
+# name of the file, model, recipe, parameters with 1,000 classes and with 21,843
 _AUGREG = (
     ("Ti_16", "ViT-Ti_16", "aug_none-wd_0.03-do_0.0-sd_0.0", 5_717_416, 9_740_115),
     ("R_Ti_16", "R+ViT-Ti_16", "aug_none-wd_0.03-do_0.0-sd_0.0", 6_337_704, 10_360_403),
@@ -266,11 +266,11 @@ def sidecar_of_published(path: Path) -> Sidecar | None:
         return None
     config = model_config(row.model)
     return Sidecar(
-        source=WHO_SAYS,
+        source=SOURCE_OF_FACTS,
         heads=config.heads if isinstance(config, ViTConfig) else None,
         image_size=(row.image_size, row.image_size),
         preprocessing=row.preprocessing,
-        preprocessing_source=WHO_SAYS,
+        preprocessing_source=SOURCE_OF_FACTS,
     )
 
 

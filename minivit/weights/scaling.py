@@ -55,7 +55,16 @@ def fold_scaling(model: Classifier, mean: Channels | None, std: Channels | None)
 
 
 def one_for_each_channel(name: str, given: Channels | None, channels: int) -> np.ndarray:
-    """Return a mean or a standard deviation for each channel, (C,)."""
+    """Return a mean or a standard deviation for each channel, (C,).
+
+    Args:
+        name: "mean" or "std".
+        given: one number, or one for each channel, of pixels from 0 to 1.
+        channels: C.
+
+    Raises:
+        ConfigError: if it is missing, has another number of values, or a value outside its range.
+    """
     if given is None:
         raise ConfigError(f"mean and std belong together: give {name} too (--{name})")
     rule = f"{name} must be one number or {channels}, one for each channel, of pixels from 0 to 1"

@@ -1560,6 +1560,7 @@ def test_patches_of_a_model_with_one_class_speak_for_its_logit_or_against_it(ope
         assert re.search(rf"{re.escape(without)}\S+: this patch speaks most {side} {name}\.", said)
         assert f"patches that speak {side} {name} keep their colours" in page.locator("#each-patches").text_content()
     assert page.locator("#said").text_content().startswith("The answers to all images of this page are right")
+    assert "knows this one class alone" in page.locator(".pooling").text_content()
     assert page.complaints == []
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from minivit import ConfigError, ViT, create_model
 from minivit.data import shapes
-from minivit.models.mimetic import begin_mimetically
+from minivit.models.mimetic import initialise_mimetically
 from minivit.training import TrainConfig, trainer
 from minivit.training.options import ModelOptions
 
@@ -16,7 +16,7 @@ def begun(heads=1, dim=192, seed=0, **changes):
     model = create_model(
         "ViT-XS_4-CIFAR", dim=dim, heads=heads, depth=2, positions="sincos2d", classifier="gap", **changes
     )
-    begin_mimetically(model, seed)
+    initialise_mimetically(model, seed)
     return model
 
 
@@ -88,7 +88,7 @@ def test_a_run_begins_so_if_asked_to():
         return model.blocks[0].attention.qkv.weight.data
 
     mimetic = create_model("ViT-XS_4-CIFAR", seed=3, num_classes=10)
-    begin_mimetically(mimetic, 3)
+    initialise_mimetically(mimetic, 3)
 
     np.testing.assert_array_equal(qkv(), qkv(attention_init="xavier"))
     np.testing.assert_array_equal(qkv(attention_init="mimetic"), mimetic.blocks[0].attention.qkv.weight.data)
@@ -97,7 +97,7 @@ def test_a_run_begins_so_if_asked_to():
 
 def test_what_has_no_attention_or_is_trained_already_is_refused():
     with pytest.raises(ConfigError, match="mimetic initialisation is for Vision Transformers, not ResNet"):
-        begin_mimetically(cast(ViT, create_model("BiT-R14-CIFAR")))
+        initialise_mimetically(cast(ViT, create_model("BiT-R14-CIFAR")))
     sentence = "attention-init must be left out, not 'mimetic': the run starts from trained weights"
     with pytest.raises(ConfigError, match=sentence):
         TrainConfig(weights="a.npz", attention_init="mimetic")

@@ -5,9 +5,16 @@ import math
 import numpy as np
 import pytest
 
-from minivit import SGD, Adam, AdamW, Muon, Tensor, cross_entropy, gradcheck
+from minivit import SGD, Adam, AdamW, Muon, Tensor, create_model, cross_entropy, gradcheck
 from minivit.training import TrainConfig
-from minivit.training.finetuning import distillation_loss, fitted_to_data, freeze_all_but_head, layer_scales
+from minivit.training.finetuning import (
+    distillation_loss,
+    fitted_to_data,
+    freeze_all_but_head,
+    layer_scales,
+    number_of_layers,
+)
+from minivit.training.masked import MaskedPatchModel
 from tests.support import random_images, tiny_vit
 
 
@@ -37,6 +44,34 @@ def test_rates_fall_from_the_head_to_the_embedding():
     assert scales["blocks.0.norm1.weight"] == 0.125
     assert scales["later_positions.1.embedding"] == 0.5  # added before block 2
     assert scales["embedding.weight"] == scales["cls"] == scales["positions.embedding"] == 0.0625
+
+
+def test_all_tokens_and_norms_before_the_first_block_have_the_lowest_rate():
+    model = tiny_vit(depth=3, distillation=True, registers=2, embedding_norm=True, patch_norm=True)
+    masked = MaskedPatchModel(tiny_vit(depth=3), "mean", 0)
+    names = [name for part in (model, masked) for name, _ in part.named_parameters()]
+
+    scales = layer_scales(names, depth=3, decay=0.5)
+
+    others = ("blocks.", "encoder_norm.", "head.", "distillation_head.", "predict_colours.")
+    first = {name.removeprefix("vit.") for name in names}
+    first = {name for name in first if not name.startswith(others)}
+    assert {"distillation_token", "registers", "embedding_norm.weight", "embedding.norm.weight", "mask"} <= first
+    assert {scales[name if name in scales else f"vit.{name}"] for name in first} == {0.0625}
+
+
+def test_the_stages_of_a_resnet_are_its_layers():
+    model = create_model("BiT-R14-CIFAR", seed=None)
+    depth = number_of_layers(model)
+
+    scales = layer_scales([name for name, _ in model.named_parameters()], depth, decay=0.5)
+
+    assert depth == len(model.config.units)
+    assert scales["root.weight"] == 0.5 ** (depth + 1)
+    for number in range(depth):
+        of_stage = {scale for name, scale in scales.items() if name.startswith(f"stages.{number}.")}
+        assert of_stage == {0.5 ** (depth - number)}
+    assert scales["norm.weight"] == scales["head.weight"] == 1.0
 
 
 @pytest.mark.parametrize("optimizer", [SGD, Adam, AdamW, Muon])

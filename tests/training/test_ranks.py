@@ -492,7 +492,7 @@ def test_other_options_and_other_data_are_named(tiny, tmp_path, monkeypatch):
         thirds.seed = ranks.rank
         train(TrainConfig(**OPTIONS | {"batch_size": 9}), tmp_path / "b", show=False, ranks=ranks)
 
-    with pytest.raises(RankError, match="different data: the check number of training labels is"):
+    with pytest.raises(RankError, match="different data: the checksum of training labels is"):
         on_ranks(3, other_data)
     assert not (tmp_path / "a").exists() and not (tmp_path / "b").exists()
 

@@ -41,15 +41,15 @@ def multiply_in_tf32(matrices: bool, stacks: bool) -> None:
 
 
 def contiguous_on_gpu(x: Any) -> Any:
-    """Return an array on a GPU stored in rows, so that several products can read it; one of NumPy unchanged."""
+    """Return an array on a GPU stored in rows, so that several products can read it; a NumPy array unchanged."""
     return x if isinstance(x, np.ndarray) else sys.modules["cupy"].ascontiguousarray(x)
 
 
 def gpu_matmul(x: Any, y: Any, out: Any = None) -> Any:
-    """Return x @ y of arrays on a GPU, by NumPy's rules for shapes; what is in half precision is added up in float32.
+    """Return x @ y of arrays on a GPU, by NumPy's rules for shapes; products in half precision are added up in float32.
 
     Args:
-        x, y: (..., m, k) and (..., k, n). If one alone is in half precision, the product is in the other's type.
+        x, y: (..., m, k) and (..., k, n). If only one is in half precision, the product has the type of the other.
         out: (..., m, n), to write the product into, of the product's type; or of float32, and then a product of half
             precision is not rounded.
     """

@@ -63,7 +63,7 @@ def current_gpu() -> int | None:
 
 
 def use_gpu(number: int | None) -> None:
-    """Let this thread compute on that GPU."""
+    """Let this thread compute on GPU `number`; None changes nothing."""
     if number is not None:
         sys.modules["cupy"].cuda.Device(number).use()
 

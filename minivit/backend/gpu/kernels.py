@@ -57,8 +57,8 @@ KERNELS: dict[str, Kernel] = {}  # by name; the marks `rowwise` and `elementwise
 def rowwise(reads: str, writes: str, wide: str = "") -> Callable[[Function], Function]:
     """Mark a function that treats each row of its first array's last axis by itself.
 
-    It writes into arrays that it is given; those that are not needed may be None. They are contiguous. All arrays have
-    one element type, but for those in `wide`, which are float32 where the others are in half precision. The other
+    It writes into arrays that it is given; arrays that are not needed may be None. All arrays are contiguous and have
+    one element type, except for those in `wide`, which are float32 if the others are in half precision. The other
     arguments are numbers, and none is passed by name.
 
     On a GPU the kernel of the same name runs instead: a warp for each row.

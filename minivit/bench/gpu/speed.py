@@ -14,7 +14,7 @@ TINY = {"image_size": 8, "patch_size": 4, "dim": 12, "depth": 1, "heads": 3, "ml
 
 
 def eager(settings: Settings, findings: Findings) -> None:
-    """Measure minivit beside PyTorch as it is."""
+    """Measure minivit beside PyTorch's eager mode."""
     _steps(settings, findings, "torch")
 
 

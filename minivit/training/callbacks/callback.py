@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 class StepResult:
     """What one training step gave.
 
-    A step on a GPU leaves its numbers there, and the run reads those of many steps at once when it logs: to read one
-    is to wait until the GPU has done all that it was told. So `loss`, `right` and `norm` wait if they are asked sooner.
+    A step on a GPU leaves its numbers there, and the run reads those of many steps at once when it logs: reading one
+    waits until the GPU has finished its work. So `loss`, `right` and `norm` wait if they are read sooner.
 
     Attributes:
         numbers: `loss`, `right` and `norm`; arrays of one element on a GPU until they are read.
         step: its number, counted from 1.
         lr: its learning rate.
-        answers: how many questions the batch asked: one for each image, or for each corrupted patch.
+        answers: how many predictions are counted: one for each image, or for each corrupted patch.
         images: the size of the batch.
         begun: when the step began, by `time.perf_counter`, in seconds.
         skipped: whether no weight was changed, since a gradient was too large for half precision.
@@ -73,8 +73,8 @@ Moment = Literal[
 class Callback:
     """What happens beside the training loop: a subclass overrides the moments at which it does something.
 
-    A run's own callbacks get what they need when they are made. To those that a script passes to `Trainer`, the trainer
-    gives the run as `self.run` before the first moment: its step is `self.run.step`, its network `self.run.model`, and
+    The built-in callbacks get what they need in `__init__`. Callbacks that a script passes to `Trainer` get the run as
+    `self.run` before the first moment: its step is `self.run.step`, its network `self.run.model`, and
     `self.run.ask_to_stop()` ends it after the present step.
 
     Attributes:

@@ -14,7 +14,7 @@ from .callback import Callback, StepResult
 
 
 class CheckpointSaver(Callback):
-    """Writes checkpoint.npz after so many seconds, before each evaluation, when the run stops, and at its end.
+    """Writes checkpoint.npz every so many seconds, before each evaluation, when the run stops, and at its end.
 
     Args:
         run: the run.
@@ -68,7 +68,7 @@ class CheckpointSaver(Callback):
             return
         run.read_steps()  # before the weights replace the last good ones
         with run.stop.saving():
-            # A checkpoint without the names of its images, or the lines before it, would go on in another way.
+            # Without its images' names and the metrics before it, a run resumed from this checkpoint would differ.
             write_manifest(run.folder, run.data.manifest, anew=run.last_saved is None)
             MetricsFile(run.folder / METRICS).sync()
             save_run(run)

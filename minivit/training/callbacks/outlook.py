@@ -11,7 +11,7 @@ from ..run import Run
 from .callback import Callback, StepResult
 from .progress import ProgressBar, duration_text
 
-MANY_TOKENS = 1_024  # from here on attention, whose cost is the square of their number, takes most of a step
+MANY_TOKENS = 1_024  # above this, attention takes most of a step: its cost grows with the square of the tokens
 FEW_PATCHES = 256  # what a notice suggests at most
 TIMED_STEPS = 6  # with the first, which `ProgressBar.seconds_a_step` leaves out
 SHORT_RUN = 20  # steps; the time of a shorter run is not worth a line

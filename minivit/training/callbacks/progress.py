@@ -63,7 +63,7 @@ class ProgressBar(Callback):
 
     @property
     def seconds_a_step(self) -> float:
-        """The mean since the second step; it has evaluations and waiting for images in it, as the time to come will."""
+        """The mean time of a step since the second, in seconds; evaluations and waiting for images count too."""
         begun, steps = self.begun, self.run.step - self.first_step
         if self.second_begun is not None and steps > 1:
             begun, steps = self.second_begun, steps - 1

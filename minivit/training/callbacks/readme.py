@@ -37,7 +37,7 @@ SHOWN_CLASSES = 20
 
 
 class RunReadme(Callback):
-    """Writes README.md when the run begins, and again when it stops or ends. It tells no name of a user or machine.
+    """Writes README.md when the run begins, and again when it stops or ends. It contains no name of a user or machine.
 
     A README.md that was edited, so that its mark is gone, stays as it is.
 
@@ -47,7 +47,7 @@ class RunReadme(Callback):
 
     def __init__(self, run: Run):
         self.run = run
-        self.ours = not run.finished  # else nothing happens that it does not say already
+        self.ours = not run.finished  # a finished run adds nothing to its README.md
 
     def on_run_start(self) -> None:
         """Write what is known already."""

@@ -10,7 +10,8 @@ from .callback import Callback, StepResult
 class Snapshots(Callback):
     """Writes the snapshots of a run, see `snapshot_steps`, and one of the weights with which it ends.
 
-    A resumed run writes that of its checkpoint's step again: a kill may have come before it, or an evaluation after it.
+    A resumed run writes the snapshot of its checkpoint's step again: the run may have been killed before it was
+    written, or an evaluation may have followed it.
 
     Args:
         run: the run.

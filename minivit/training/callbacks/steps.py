@@ -11,12 +11,12 @@ from .callback import Callback, StepResult
 class StepCounter(Callback):
     """Adds each step to the run's counts.
 
-    A step on a GPU goes on after it was launched, beside the time in which the next batch is awaited. Its time is that
-    since the last step was counted.
+    A step on a GPU goes on after it was launched, beside the time in which the next batch is awaited. Its time is
+    measured from the moment at which the last step was counted.
 
     Args:
         run: the run.
-        every: as `StepLog`'s; what is not to be logged yet stays on a GPU.
+        every: as for `StepLog`; the numbers of steps that are not logged yet stay on a GPU.
     """
 
     def __init__(self, run: Run, every: int):

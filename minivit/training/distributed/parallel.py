@@ -39,7 +39,7 @@ class BatchResult:
     Attributes:
         loss: the mean over the batch; an array of one element if it was not read from a GPU.
         right: how many of the answers were right; as `loss`.
-        answers: how many there were.
+        answers: how many predictions are counted.
         gradients: of the mean loss, one array for each parameter.
     """
 
@@ -129,10 +129,10 @@ class GradientSums:
             self.bucket_of[place] = bucket
 
     def begin(self, microbatches: int) -> None:
-        """Forget the last batch; the next one consists of so many micro-batches."""
+        """Forget the last batch; the next one has `microbatches` micro-batches."""
         self.microbatches = microbatches
         self.added = [0] * len(self.sums)  # how many micro-batches' gradients are in each sum
-        self.waiting: list[dict[int, Array | None]] = [{} for _ in self.sums]  # those that came too early
+        self.waiting: list[dict[int, Array | None]] = [{} for _ in self.sums]  # gradients that came before their turn
         for bucket in self.buckets:
             bucket.missing = len(bucket.parameters)
             bucket.full.clear()
@@ -309,7 +309,7 @@ def micro_batches_of_rank(count: int, microbatch: int, ranks: Ranks) -> tuple[li
         ranks: who share the batch.
 
     Returns:
-        The micro-batches, the same for any number of ranks, and the numbers of those of this rank.
+        The micro-batches, the same for any number of ranks, and the numbers of this rank's micro-batches.
     """
     slices = micro_batches(count, microbatch)
     return slices, range(len(slices))[ranks.shard(len(slices))]

@@ -293,8 +293,8 @@ if not sys.stdin.buffer.read():
 """
 
 
-def check_number(values: np.ndarray) -> int:
-    """Return a number (CRC-32) that differs, nearly always, where arrays differ."""
+def checksum(values: np.ndarray) -> int:
+    """Return the checksum (CRC-32) of an array: if arrays differ, it differs nearly always."""
     return zlib.crc32(np.ascontiguousarray(values).tobytes())
 
 
@@ -307,4 +307,4 @@ def check_shareable(batch_size: int, ranks: Ranks) -> None:
         )
 
 
-__getattr__ = old_names(__name__, {"Cards": "JoinedGPUs", "fingerprint": "check_number"})
+__getattr__ = old_names(__name__, {"Cards": "JoinedGPUs", "fingerprint": "checksum", "check_number": "checksum"})

@@ -1,7 +1,7 @@
 """The Vision Transformer as an ONNX graph, in the order of `models/vit.py` and with its names.
 
-Parameters stay as they are, but for two that are added up in advance: the tokens in front of the patches are put into
-the table of positions, so that the graph pads the patches with zeros and adds the table.
+Parameters are stored unchanged, with one exception: the tokens in front of the patches are added to the table of
+positions in advance, so that the graph pads the patches with zeros and adds the table.
 """
 
 from __future__ import annotations
@@ -193,8 +193,8 @@ def _mlp(g: Graph, layer: Any, x: Value, name: str) -> Value:
 
 def _times_sigmoid(g: Graph, x: Value, slope: float, name: str) -> Value:
     """Return x σ(slope x)."""
-    slanted = x if slope == 1.0 else g.scaled(x, slope, f"{name}.slope")
-    return g.multiply(x, g.node("Sigmoid", slanted, name=f"{name}.sigmoid"), name)
+    scaled = x if slope == 1.0 else g.scaled(x, slope, f"{name}.slope")
+    return g.multiply(x, g.node("Sigmoid", scaled, name=f"{name}.sigmoid"), name)
 
 
 def _activation(g: Graph, x: Value, form: str, name: str) -> Value:
@@ -229,7 +229,7 @@ def _logits(g: Graph, model: ViT, z: Value) -> Value:
 
 
 def _mean_of_two_heads(g: Graph, model: ViT, z: Value) -> Value:
-    """Return the mean of what two heads say of a token each, or the tokens' mean: (B, T, D) -> (B, K).  # DeiT"""
+    """Return the mean of two heads' logits, each of its token, or the tokens' mean: (B, T, D) -> (B, K).  # DeiT"""
     c = model.config
     z = z if c.depth else g.part(z, 1, 0, 2, "class_tokens")
     z = _final_norm(g, model, z)  # (B, 2, D)

@@ -49,7 +49,7 @@ class HuggingFaceCLIP(HuggingFace):
         return short
 
     def standard_names(self, shapes: Shapes) -> dict[str, str]:
-        """Return names without `vision_model.`, and without arrays that the classifier, if there is one, passes by.
+        """Return names without `vision_model.`, and without arrays that the classifier, if there is one, does not use.
 
         The classifier reads the mean of the patches: CLIP's without the final norm, SigLIP's without the pooling.
         """

@@ -22,7 +22,7 @@ class TransformersClass:
     Attributes:
         name: such as "ViTForImageClassification".
         model_type: the type, as `config.json` says it.
-        wrapper: what stands before the names of the arrays, but for the classifiers': "vit." or "".
+        wrapper: the prefix of the arrays' names, except the classifiers': "vit." or "".
     """
 
     name: str

@@ -58,7 +58,7 @@ BESIDE_THE_MODEL = re.compile(
 
 
 def prefix_of(shapes: Shapes, landmark: str, skip: str = NEVER) -> str:
-    """Return what stands before `landmark` in the names of the model's arrays, such as `module.`; "" if nothing does.
+    """Return the prefix before `landmark` in the names of the model's arrays, such as `module.`; "" if there is none.
 
     A file may hold the model several times, each copy under its own prefix. Then this is the rule:
 

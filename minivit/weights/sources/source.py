@@ -38,7 +38,7 @@ class Hints:
         image_size: the (height, width) in pixels that the caller asks for. If the file has as many position embeddings
             as this size has patches, it is the file's size too.
         sidecar: what the files beside the weights say; where the caller says `classifier`, `gelu` or `norm_eps`, the
-            caller's word stands in for the file's.
+            caller's value replaces the file's.
         classifier, gelu, norm_eps: what the caller says of the model's arithmetic.
         assumed: collects what neither the file nor the hints say, such as "heads=3 as ViT-Ti has", for one notice.
     """

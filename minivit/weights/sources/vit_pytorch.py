@@ -89,7 +89,7 @@ class VitPytorch(SlotSource):
 
 
 def _patch(values: int) -> tuple[int, int]:
-    """Return the side and the channels of patches of so many values: colour or grey, which no number fits both.
+    """Return the side and the channels, 3 or 1, of patches of `values` numbers; no number fits both.
 
     Raises:
         CheckpointError: if neither fits.

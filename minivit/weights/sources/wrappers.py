@@ -1,6 +1,7 @@
 """Names of arrays without what PyTorch's wrappers of single modules put inside them, such as `_fsdp_wrapped_module.`.
 
-A wrapper of the whole model stands before all names: `sizes.prefix_of`. These stand anywhere, and more than once.
+A wrapper of the whole model is a prefix of all names, see `sizes.prefix_of`. The wrappers here may be anywhere in a
+name, and more than once.
 """
 
 from __future__ import annotations
