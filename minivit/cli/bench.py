@@ -30,7 +30,7 @@ def add_bench(commands: Any) -> None:
     parser = commands.add_parser(
         "bench", examples=EXAMPLES, help="compare speed and memory with PyTorch and JAX", allow_abbrev=False,
         description="Measure speed and memory of training and inference, in turns with the other libraries that are "
-        "installed, and show which operations minivit's time goes to.",
+        "installed, and show in which operations minivit spends its time.",
     )  # fmt: skip
     parser.add_argument(
         "models",
@@ -89,8 +89,8 @@ def add_bench(commands: Any) -> None:
         group="measurement",
         metavar="NAMES",
         help="compare with torch, torch-compiled, torch-bfloat16, torch-compiled-bfloat16, onnxruntime, jax or none; "
-        "separate several with commas [default: each that is installed; with --quick without those that compile first; "
-        "on a GPU or in half precision only torch]",
+        "separate several with commas [default: all that are installed; with --quick, only those that do not compile; "
+        "on a GPU or in half precision, only torch]",
     )
     parser.add_argument(
         "--all-tokens", group="measurement", action="store_true",
@@ -114,13 +114,13 @@ def add_bench(commands: Any) -> None:
     format_option(parser)
     parser.add_argument(
         "--growth", group="measurement", metavar="DIR",
-        help="measure instead how time and memory grow with batch size, tokens, depth, width and threads, and write "
-        "growth.json and the figure growth to DIR [default: do not]",
+        help="measure how time and memory grow with batch size, tokens, depth, width and threads, instead of comparing "
+        "libraries, and write growth.json and the figure growth to DIR [default: do not]",
     )  # fmt: skip
     parser.add_argument(
         "--plan", group="prediction", metavar="DEVICES", nargs="?", const="1,2,4,8,16,32,64",
-        help="predict instead the time of a training step on so many devices, from --rate, --link and --latency "
-        "[default: do not; without DEVICES: 1,2,4,8,16,32,64]",
+        help="predict the time of a training step on each number of DEVICES from --rate, --link and --latency, instead "
+        "of measuring [default: do not; without DEVICES: 1,2,4,8,16,32,64]",
     )  # fmt: skip
     parser.add_argument(
         "--rate", group="prediction", type=float, metavar="TFLOPS",
@@ -140,7 +140,7 @@ def add_bench(commands: Any) -> None:
     )
     parser.add_argument(
         "--memory", group="prediction", type=float, metavar="GB",
-        help="print how many images fit into a device's memory of GB x 10^9 bytes too [default: do not]",
+        help="print also how many images fit into a device's memory of GB x 10^9 bytes [default: do not]",
     )  # fmt: skip
     parser.set_defaults(run=_bench)
 
@@ -204,7 +204,8 @@ def _bench(options: argparse.Namespace) -> int:
         job.build_config()  # an unknown name is told before anything runs
     peers = [_peers(options.against, job, options.quick) for job in jobs]
     if options.against not in (None, "none") and not any(peers):
-        raise ConfigError(f"--against {options.against} has nothing to do: ONNX Runtime is measured in inference only")
+        reason = "ONNX Runtime is measured in inference only: give --task infer or both"
+        raise ConfigError(f"--against {options.against} has nothing to do: {reason}")
 
     report: dict[str, Any] = {"hardware": hardware(options.device), "measurements": [], "profiles": []}
     measured = []

@@ -61,7 +61,7 @@ def add_evaluate(commands: Any) -> None:
     parser.add_argument(
         "--skip-broken",
         action="store_true",
-        help="read every image of a folder before, name those that cannot be read, and measure on the others [default: "
+        help="read every image of a folder first, name those that cannot be read, and measure on the others [default: "
         "refuse]",
     )
     parser.add_argument(
@@ -200,18 +200,20 @@ def _with_the_models_labels(model: Classifier, known: list[str] | None, dataset:
     if known is None or list(dataset.classes) == known:
         if count != model.config.num_classes:
             raise ConfigError(
-                f"{dataset.name} has {count} classes; the model knows {model.config.num_classes}, and its weights do "
-                "not name them"
+                f"{dataset.name} has {count} classes, and the model has {model.config.num_classes} without names: "
+                "choose a data set with as many classes"
             )
         if known is None and dataset.image_shape is None:
-            notice("these weights do not name their classes: class k is taken as the k-th folder by name")
+            notice(
+                "these weights do not name their classes: assumed that class k is the k-th folder in the order of names"
+            )
         return dataset
 
     places = _places_of(dataset, known)
     if unknown := [name for name in dataset.classes if name not in places]:
         raise ConfigError(
             f"the model has no class {listed(map(quoted, unknown), 3)}, unlike {dataset.name}: "
-            f"it has {listed(known, 4)}"
+            f"it has {listed(known, 4)}; rename the class, or leave it out"
         )
     if count < len(known):
         notice(f"{dataset.name} has {count} of the model's {len(known)} classes: {listed(dataset.classes)}")

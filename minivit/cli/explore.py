@@ -31,10 +31,10 @@ def add_explore(commands: Any) -> None:
         "explore",
         examples=EXAMPLES,
         help="write a page in which the model runs, down to every number",
-        description="Write one page of HTML that contains the model and needs no network: a browser computes every "
-        "step from pixels to probabilities, beside the paper's equations and the lines of our source, for the images "
-        "of the page and for those that are drawn or dropped there. If the run has snapshots (`minivit train "
-        "--snapshots N`), a slider shows the training. More than 4 MB of weights are in a file beside the page.",
+        description="Write one page of HTML that contains the model and needs no network. The browser computes every "
+        "step from pixels to probabilities and shows it beside the paper's equation and the line of minivit's source. "
+        "You can draw images, or drop image files on the page. If the run has snapshots (`minivit train --snapshots "
+        "N`), a slider shows the training. Weights of more than 4 MB are in a second file beside the page.",
         allow_abbrev=False,
     )
     parser.add_argument(

@@ -136,7 +136,7 @@ def _pixels(names: list[str], model: Any) -> np.ndarray:
 
     height, width, channels = model.config.image_shape
     if channels != 3:
-        raise ConfigError(f"image files have 3 channels: this model takes {channels}")
+        raise ConfigError(f"image files have 3 channels, and this model takes {channels}: leave out --images")
     preprocessing = preprocessing_in(model.header)
     return np.stack([read_fitted(name, height, width, preprocessing) for name in names])
 

@@ -28,7 +28,7 @@ def add_fewshot(commands: Any) -> None:
     parser = commands.add_parser(
         "fewshot",
         examples=EXAMPLES,
-        help="measure how well a few images of each class suffice",
+        help="measure a linear classifier on a few images of each class",
         description="Draw a few training images of each class, fit a linear classifier to the model's representation "
         "of them (regularised least squares, section 4.1 of the paper), and measure its accuracy on the test set.",
         allow_abbrev=False,

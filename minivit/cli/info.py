@@ -73,7 +73,7 @@ def _info(options: argparse.Namespace) -> int:
         print(json.dumps(described.to_json()) if options.json else _table(described))
         return 0
     if details:
-        raise ConfigError(f"{options.given} is not a weights file: leave out all options but the size and the classes")
+        raise ConfigError(f"{options.given} is not a weights file: give only --image-size and --num-classes with it")
     model = create_model(options.given, seed=None, **changes)
     if options.json:
         print(

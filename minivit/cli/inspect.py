@@ -139,7 +139,7 @@ def _given_pictures(
 
     height, width, channels = config.image_shape
     if channels != 3:
-        raise ConfigError(f"image files have 3 channels: this model takes {channels}")
+        raise ConfigError(f"image files have 3 channels, and this model takes {channels}: give --dataset instead")
     preprocessing = preprocessing_in(header)
     pixels = np.stack([read_fitted(image, height, width, preprocessing) for image in options.images])  # (B, H, W, 3)
     return ShownImages(pixels, [Path(image).name for image in options.images], tuple(told_apart(classes)))

@@ -53,7 +53,7 @@ def add_lessons(commands: Any) -> None:
     grade.add_argument(
         "--csv", metavar="FILE",
         help="write a row for each student to FILE, which must end in .csv: a column for each lesson with the number "
-        "of exercises right, their sum, and stretch tasks apart [default: do not]",
+        "of exercises right, their sum, and the number of stretch tasks right [default: do not]",
     )  # fmt: skip
     grade.add_argument(
         "--overview", metavar="FILE",

@@ -21,10 +21,10 @@ def add_lr_find(commands: Any) -> None:
     parser = commands.add_parser(
         "lr-find", examples=EXAMPLES, help="suggest a learning rate by a range test", allow_abbrev=False,
         usage="minivit lr-find [RUN] [OPTIONS of train or finetune]", argument_default=argparse.SUPPRESS,
-        description="Take a few steps of a run while its learning rate rises exponentially, until the loss diverges, "
-        "draw the loss against the rate, and suggest a tenth of the rate of the smallest smoothed loss (Smith, arXiv "
-        "1506.01186). No run and no weights are written. With a warmup, adamw often bears three times as much; a long "
-        "run with weight decay may need less.",
+        description="Take a few steps of a run while its learning rate rises exponentially, until the loss diverges. "
+        "Draw the loss against the learning rate, and suggest a tenth of the rate at which the smoothed loss is "
+        "smallest (Smith, arXiv 1506.01186). No run and no weights are written. With a warmup, adamw often tolerates "
+        "three times this rate; a long run with weight decay may need less.",
     )  # fmt: skip
     add_options_of_a_run(parser)
     parser.add_argument(

@@ -53,7 +53,7 @@ RUN_OPTIONS: tuple[tuple[str, Any, str, str], ...] = (
     ),
     (
         "model", str, "NAME",
-        "train the model NAME (`minivit info` lists them); the data set sets its number of classes and image size",
+        "train the model NAME (`minivit info` lists them), with the number of classes and image size of the data set",
     ),
     (
         "patch-size", int, "PIXELS",
@@ -102,12 +102,12 @@ RUN_OPTIONS: tuple[tuple[str, Any, str, str], ...] = (
     ("dropout", float, "RATE", "set activations to 0 with probability RATE during training"),
     (
         "stochastic-depth", float, "RATE",
-        "leave out the residual branches of the last block for each image with probability RATE during training, of "
-        "earlier blocks with less",
+        "skip the residual branches of the last block for each training image with probability RATE, and those of "
+        "earlier blocks with lower probabilities (stochastic depth)",
     ),
     (
         "patch-dropout", float, "SHARE",
-        "leave out SHARE of each image's patches, others each time, during training; a step takes less time as well",
+        "leave out a random SHARE of each training image's patches at each step, which makes a step faster",
     ),
     (
         "patch-dropout-until", float, "SHARE",
@@ -136,8 +136,8 @@ RUN_OPTIONS: tuple[tuple[str, Any, str, str], ...] = (
     ("label-smoothing", float, "SHARE", "spread SHARE of each label over all classes (label smoothing)"),
     (
         "class-weights", str, "NAME",
-        "weight the loss of each class by N / (K n), for n of N images in one of K classes (balanced), or all alike "
-        "(none)",
+        "weight the loss of each class by N / (K n), for n of N images in one of K classes (balanced), or weight all "
+        "classes equally (none)",
     ),
     (
         "sampler", str, "NAME",
@@ -153,7 +153,7 @@ RUN_OPTIONS: tuple[tuple[str, Any, str, str], ...] = (
         "augment images with crop (random resized crops and flips, as the paper's authors fine-tune), gentle (crops of "
         "half of the area or more, and flips), standard (shifts "
         "of up to 1/8 of the side, and flips) or none; auto: in runs of 10 epochs or more, standard for CIFAR and crop "
-        "for images of many sizes",
+        "for images of many sizes; none for shapes and shorter runs",
     ),
     (
         "randaugment", str, "N,M",
@@ -181,8 +181,8 @@ RUN_OPTIONS: tuple[tuple[str, Any, str, str], ...] = (
     ),
     (
         "repeated-augmentation", int, "N",
-        "put N differently augmented copies of each image into a batch; an epoch has as many steps, and shows 1/N of "
-        "the images",
+        "put N differently augmented copies of each image into a batch; an epoch keeps its number of steps, and shows "
+        "1/N of the images",
     ),
     ("seed", int, "N", "seed the initial weights, the order of images, augmentation and dropout with N"),
     (
@@ -209,20 +209,20 @@ RUN_OPTIONS: tuple[tuple[str, Any, str, str], ...] = (
     ),
     (
         "monitor", str, "NAME",
-        "keep the weights of the evaluation with the highest accuracy or the lowest loss in best.npz",
+        "keep the weights with the highest accuracy (accuracy) or the lowest loss (loss) in best.npz",
     ),
     (
         "patience", int, "EVALUATIONS",
-        "stop after so many EVALUATIONS in a row without a better one, by --monitor; 0: do not stop early",
+        "stop after EVALUATIONS evaluations in a row that are not better by --monitor; 0: do not stop early",
     ),
     (
         "log-every", in_steps, "STEPS",
-        "write a line to metrics.jsonl every STEPS, such as 50 or 50steps, and once an epoch if it has fewer",
+        "write a line to metrics.jsonl every STEPS, such as 50 or 50steps, and at least once an epoch",
     ),
     (
         "snapshots", int, "N",
-        "keep N copies of the weights in half precision, close together at the start, in the run's folder snapshots; "
-        "`minivit explore` shows the training from them; 0: none",
+        "save N copies of the weights in half precision, more often early in training, to the folder snapshots of the "
+        "run; `minivit explore` shows the training from them; 0: none",
     ),
     ("save-every", in_seconds, "SECONDS", "write a checkpoint every SECONDS, such as 60 or 60s; 0: after every step"),
     ("format", str, "NAMES", "write figures as png, svg or pdf; separate several with commas"),
@@ -235,7 +235,7 @@ FINETUNE_OPTIONS: tuple[tuple[str, Any, str, str], ...] = (
         "learn also from the logits of the trained model in PATH, which has the same image size and classes "
         "(distillation) [default: none]",
     ),
-    ("teacher-weight", float, "SHARE", "weight the teacher's loss with SHARE and the labels' loss with the rest"),
+    ("teacher-weight", float, "SHARE", "weight the teacher's loss with SHARE and the labels' loss with 1 - SHARE"),
     ("temperature", float, "T", "divide the logits of model and teacher by T before their softmax"),
     *((name, TYPES.get(name, str), unit, text) for name, unit, text in DETAILS),
 )  # fmt: skip
@@ -308,7 +308,7 @@ def add_flags_and_files(parser: argparse.ArgumentParser, *commands: str) -> None
     parser.add_argument(
         "--check-data", action="store_true",
         help="read every image before the run, list those that cannot be read, and name those that are in two classes, "
-        "or in the training and the test set [default: read the headers]",
+        "or both in the training set and in the test set [default: read only the headers]",
     )  # fmt: skip
     parser.add_argument(
         "--skip-broken", action="store_true",
@@ -336,7 +336,7 @@ def add_place_options(parser: argparse.ArgumentParser, command: str) -> None:
         metavar="DIR",
         help="resume the run in DIR with the options that it was started with; only "
         f"{listed_as_options(OPTIONS_WITHOUT_EFFECT_ON_WEIGHTS)} may be given anew, and {listed_as_options(LENGTH)} to "
-        "let a run, also a finished one, go on to another length "
+        "continue the run, even if it is finished, to another length "
         "[default: begin a new run]",
     )
     parser.add_argument("--out", metavar="DIR", help="write the run to DIR [default: runs/DATASET-MODEL-1, -2 ...]")

@@ -70,7 +70,7 @@ def add_predict(commands: Any) -> None:
         metavar="FILE",
         help="write a row for each image to FILE, which must end in .csv, or print it if FILE is -: the file, its "
         "class, the probability, the other classes and their probabilities, and the error if it could not be read. "
-        "FILE is replaced when all rows are there [default: do not]",
+        "FILE is replaced only when all rows are written [default: do not]",
     )
     parser.set_defaults(run=_predict)
 
@@ -91,7 +91,7 @@ def _predict(options: argparse.Namespace) -> int:
     check_classifies(header, path)
     height, width, channels = model.config.image_shape
     if channels != 3:
-        raise ConfigError(f"image files have 3 channels: this model takes {channels}")
+        raise ConfigError(f"image files have 3 channels, and this model takes {channels}: choose other weights")
     say_if_head_is_zero(path, model)
     classes = told_apart(names_of_classes(path, model, header))
     failed: list[str] = []

@@ -56,7 +56,8 @@ def add_train(commands: Any) -> None:
         "train", examples=EXAMPLES,
         help="train a model, from scratch or from weights", allow_abbrev=False, argument_default=argparse.SUPPRESS,
         usage="minivit train [OPTIONS]\n       minivit train --resume DIR",
-        description="Train a model from scratch and write the run to a folder: options, metrics, checkpoint, figures.",
+        description="Train a model, from scratch or from weights, and write the run to a folder: options, metrics, "
+        "checkpoint, figures.",
     )  # fmt: skip
     add_place_options(parser, "train")
     add_run_options(parser, RUN_OPTIONS, OF_RECIPE)
@@ -93,7 +94,7 @@ def run_training(options: argparse.Namespace, command: str) -> int:
         except Stopped as stopped:
             if ranks.size > 1:
                 raise  # it ends all ranks
-            complain("minivit: stopped at once; what was saved before, if anything, is whole")
+            complain("minivit: stopped at once; the files that were saved before are complete")
             return stopped.status
 
 
@@ -166,8 +167,8 @@ def lines_on_results(result: RunResult, config: TrainConfig) -> list[str]:
         lines.append(f"stopped early: no better {config.monitor} in {config.patience} evaluations (--patience)")
     if split == "test" and (config.patience or not best_is_last):
         lines.append(
-            "the best was chosen on the test images, so its figure is optimistic: --validation N holds out images for "
-            "the choice"
+            "the best weights were chosen on the test images, so their figures are optimistic: --validation N chooses "
+            "them on held-out images"
         )
     return lines
 
@@ -333,7 +334,8 @@ def _make_first_free(stem: Path) -> Path:
         except FileExistsError:
             continue
         except OSError as error:
-            raise SaveError(f"could not make the folder {printable(folder)}: {reason_of(error)}") from error
+            problem = f"could not make the folder {printable(folder)}: {reason_of(error)}"
+            raise SaveError(f"{problem}; name another folder (--out)") from error
 
 
 def _draw_predictions(folder: Path, config: TrainConfig, weights: Path) -> list[Path]:

@@ -26,9 +26,9 @@ def add_verify(commands: Any) -> None:
         examples=EXAMPLES,
         help="check weights for damage",
         description="Read every array of a weights file or of a run's checkpoint and compare it with its checksum: a "
-        "SHA-256 in files that minivit wrote, the zip archive's CRC-32 in other .npz files and in .pth files, none in "
-        "other .safetensors files and old .pth files. "
-        "A damaged or missing file does not keep the others from being checked; the exit status is 2 then.",
+        "SHA-256 in files that minivit wrote, the zip archive's CRC-32 in other .npz files and in .pth files. Other "
+        ".safetensors files and old .pth files have no checksums: their arrays are only read. "
+        "If a file is damaged or missing, the others are still checked, and the exit status is 2.",
         allow_abbrev=False,
     )
     parser.add_argument(

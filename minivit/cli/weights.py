@@ -36,11 +36,10 @@ DETAILS = (
      "[default: as a file beside the weights says, or as the weights' source has it]"),
     ("std", "R,G,B", "divide pixels by the standard deviation R,G,B, such as 0.229,0.224,0.225; needs --mean [default: "
      "as for --mean]"),
-    ("resize", "PIXELS", "resize the shorter side of images to PIXELS before the crop, such as 256, or to a height and "
-     "width whatever their ratio, such as 224x224 [default: as for --mean]"),
-    ("crop", "PIXELS", "keep the centre of the resized image: an integer such as 224 is pixels (needs --resize), a "
-     "number with a decimal point such as 0.875 a share of the sides "
-     "[default: as for --mean]"),
+    ("resize", "PIXELS", "resize the shorter side of images to PIXELS before the crop, such as 256, or resize to a "
+     "height and width of any ratio, such as 224x224 [default: as for --mean]"),
+    ("crop", "PIXELS", "keep the centre of the resized image: an integer such as 224 is its side in pixels (needs "
+     "--resize), a number with a decimal point such as 0.875 is a share of the sides [default: as for --mean]"),
     ("interpolation", "NAME", f"resize images with the filter {', '.join(INTERPOLATIONS)} [default: as for --mean]"),
 )  # fmt: skip
 TYPES = {"heads": int, "eps": float}

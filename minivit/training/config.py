@@ -64,8 +64,8 @@ class TrainConfig(
         images = self.batch_size * self.grad_accum_steps  # of an optimiser step
         self._check("repeated_augmentation", self.repeated_augmentation <= images, f"at most the batch of {images:,}")
         if self.objective == "masked-patch":
-            self._check("ema_decay", not self.ema_decay, "left alone where patches are masked")
-            self._check("patch_dropout", not self.patch_dropout, "left alone where patches are masked")
+            self._check("ema_decay", not self.ema_decay, "left out where patches are masked")
+            self._check("patch_dropout", not self.patch_dropout, "left out where patches are masked")
             self._check("sampler", self.sampler == "shuffled", "shuffled where patches are masked")
             if self.target == "pixels":  # no answer is right or wrong: the loss alone is measured
                 object.__setattr__(self, "monitor", "loss")

@@ -147,7 +147,7 @@ class DataOptions(Options):
             self._check("split", self.dataset not in DATASETS, f"left out for {self.dataset}, which has test images")
             self._check("split", 0 < self.split < 1, "a share above 0 and below 1")
         if self.skip_broken and self.dataset in DATASETS:
-            raise ConfigError(f"skip-broken is for folders of images, not {self.dataset}, whose files are known by md5")
+            raise ConfigError(f"skip-broken is for folders of images: leave it out for {self.dataset}, checked by md5")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -323,7 +323,7 @@ class ObjectiveOptions(Options):
             self._check("class_weights", self.objective == "classes", "none where patches are masked")
         if self.objective == "masked-patch":
             for name in ("freeze", "teacher"):
-                self._check(name, not getattr(self, name), "left alone where patches are masked")
+                self._check(name, not getattr(self, name), "left out where patches are masked")
 
 
 @dataclass(frozen=True, kw_only=True)

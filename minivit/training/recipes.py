@@ -117,7 +117,7 @@ def read_recipe(path: Path) -> Recipe:
             f"{printable(path)}: like is an unknown recipe, {quoted(like)}: {suggestion(like, recipe_names())}"
         )
     if not isinstance(about, dict) or not isinstance(rules, dict):
-        raise ConfigError(f'{printable(path)}: about and when are tables, [about] and [when."optimizer = adamw"]')
+        raise ConfigError(f'{printable(path)}: about and when are tables: write [about] and [when."optimizer = adamw"]')
     for fact in about:
         if fact not in FACTS:
             raise ConfigError(f"{printable(path)}: unknown key {quoted(fact)} in [about]: {suggestion(fact, FACTS)}")
@@ -134,7 +134,8 @@ def read_recipe(path: Path) -> Recipe:
 def _options_in(values: Any, path: Path) -> Layer:
     """Return options by field; a file may spell them with hyphens, and under their old names."""
     if not isinstance(values, dict):
-        raise ConfigError(f"{printable(path)}: a condition is followed by options, not by {quoted(values)}")
+        hint = 'write [when."optimizer = adamw"] and options below it'
+        raise ConfigError(f"{printable(path)}: a condition must be a table, not {quoted(values)}: {hint}")
     spelled = {name.replace("-", "_"): value for name, value in values.items()}
     if len(spelled) < len(values):
         twice = next(name for name in spelled if name in values and name.replace("_", "-") in values and "_" in name)
@@ -272,7 +273,7 @@ def _chain(source: Recipe) -> list[Recipe]:
     while chain[-1].like not in ("", NONE):
         chain.append(load_recipe(chain[-1].like))
         if chain[-1] in chain[:-1]:
-            raise ConfigError(f"{printable(source.path)}: like leads back to the recipe itself")
+            raise ConfigError(f"{printable(source.path)}: like leads back to the recipe itself: name another recipe")
     return chain
 
 
@@ -362,7 +363,10 @@ def resolved(command: str, given: Mapping[str, Any], recipe: str | None = None, 
         return Resolved(given)
     source = default_recipe(command, given) if recipe is None else load_recipe(recipe)
     if source.command != command:
-        raise ConfigError(f"the recipe {recipe} is for minivit {source.command}, not minivit {command}")
+        raise ConfigError(
+            f"the recipe {recipe} is for minivit {source.command}, not minivit {command}: choose another recipe "
+            "or command"
+        )
     return with_recipe(source, given)
 
 
@@ -385,7 +389,7 @@ def _of_file(command: str, given: Layer, path: Path) -> Resolved:
     source = _own_recipe(path, command, given)
     of = next((one.command for one in _chain(source) if one.command), command)
     if of != command:
-        raise ConfigError(f"{printable(path)} is for minivit {of}, not minivit {command}")
+        raise ConfigError(f"{printable(path)} is for minivit {of}, not minivit {command}: give it to minivit {of}")
     found = with_recipe(source, given)
     _check_not_settled(found.options, given, source.options, path)
     try:
@@ -444,8 +448,8 @@ def options_of_run(path: Path) -> Layer:
         raise ConfigError(f"{printable(path)} {what}: --config takes a run's folder, its {CONFIG} or a .toml file")
     if file.suffix != ".json":
         raise ConfigError(
-            f"{printable(path)} is not read: --config takes a run's folder, its {CONFIG} or a file of options in TOML, "
-            "whose name ends in .toml"
+            f"{printable(path)} is not a .toml or .json file: --config takes a run's folder, its {CONFIG} or "
+            "a file of options in TOML, whose name ends in .toml"
         )
     values = read_json(file)
     notes = values.pop(NOTES, None) if isinstance(values, dict) else None

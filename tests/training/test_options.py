@@ -198,7 +198,7 @@ def test_checkpointed_blocks_are_for_vision_transformers():
         ({"mix_until": -0.1}, "mix-until must be a share from 0 to 1"),
         (
             {"patch_dropout": 0.5, "objective": "masked-patch"},
-            "patch_dropout must be left alone where patches are masked",
+            "patch_dropout must be left out where patches are masked",
         ),
     ],
     ids=str,
