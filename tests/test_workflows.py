@@ -66,3 +66,12 @@ def test_the_torch_of_the_workflow_is_the_one_of_the_package(jobs):
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
 
     assert re.findall(r"torch==[\d.]+", text) == [name for name in extras["parity"] if name.startswith("torch==")]
+
+
+def test_every_file_of_parity_tests_is_run_by_make_parity():
+    """It chooses tests by their mark; in `make test`, they are skipped if PyTorch is missing."""
+    files = sorted((ROOT / "tests/parity").glob("test_*.py"))
+
+    marked = re.compile(r"^pytestmark = \[?pytest\.mark\.parity\b", re.MULTILINE)
+    unmarked = [path.name for path in files if not marked.search(path.read_text(encoding="utf-8"))]
+    assert files and unmarked == []

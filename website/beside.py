@@ -566,8 +566,9 @@ class Writer:
         if note.tagged:
             lines = [f'<a href="#{note.file.line_id(number)}">{number}</a>' for number in note.tagged]
             said.append(f"{'Line' if len(lines) == 1 else 'Lines'} {', '.join(lines)}.")
+        beside = {(note.file.name, number) for number in note.tagged}
         others = [(file, number) for other in note.also for file, number, tags in tagged_lines(other)
-                  if set(tags) & set(note.tags)]  # fmt: skip
+                  if set(tags) & set(note.tags) and (file.name, number) not in beside]  # fmt: skip
         if others:
             links = [self.anchor(file, number, page.name, f"{file.name}, line {number}") for file, number in others]
             said.append(f"Also: {'; '.join(links)}.")

@@ -30,7 +30,9 @@ def add_lr_find(commands: Any) -> None:
     parser.add_argument(
         "--out", metavar="FILE", help="write the figure to FILE: .png, .svg or .pdf [default: lr-find.png]"
     )
-    parser.add_argument("--test-steps", type=int, metavar="STEPS", help=f"take STEPS at most [default: {STEPS}]")
+    parser.add_argument(
+        "--test-steps", type=int, metavar="STEPS", help=f"take STEPS at most, whatever --steps says [default: {STEPS}]"
+    )
     parser.add_argument("--lowest", type=float, metavar="RATE", help=f"begin at RATE [default: {LOWEST:g}]")
     parser.add_argument("--highest", type=float, metavar="RATE", help=f"end at RATE [default: {HIGHEST:g}]")
     parser.set_defaults(run=_find)

@@ -252,7 +252,7 @@ def _options_of_resumed_run(options: argparse.Namespace, given: dict[str, Any]) 
     now, saved = options_that_affect_weights(config), options_that_affect_weights(before)
     if changed := [name for name in now if now[name] != saved[name] and name not in LENGTH]:
         raise ConfigError(
-            f"{listed_as_options(changed)} would change the weights of the resumed run: start a new run for that "
+            f"a resumed run keeps its {listed_as_options(changed)}: start a new run to change that "
             "(minivit train --help lists under --resume what may change)"
         )
     _check_found(config, Path(options.resume))

@@ -361,9 +361,9 @@ class EncoderBlock(Module):
             queries: how many tokens to return, counted from the first: (B, queries, D); None for all.
         """
         kept = z if queries is None else z[:, :queries]
-        if self._adds_at_once():  # the two equations below, each sum made by the branch's last layer
-            z = self.attention(self.norm1(z), rng, seen, name, queries, kept)
-            return self.mlp(self.norm2(z), rng, z)
+        if self._adds_at_once():  # as in the paper's models; the last layer of each branch computes the sum
+            z = self.attention(self.norm1(z), rng, seen, name, queries, plus=kept)  # ViT (2)
+            return self.mlp(self.norm2(z), rng, plus=z)  # ViT (3)
         z = self.depth(self.scale1(self.attention(self.norm1(z), rng, seen, name, queries)), rng) + kept  # ViT (2)
         return self.depth(self.scale2(self.mlp(self.norm2(z), rng)), rng) + z  # ViT (3)
 

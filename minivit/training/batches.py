@@ -323,7 +323,7 @@ def augmentation_name(options: AugmentOptions, dataset: str, epochs: float, many
     """Return the augmentation of a run, which depends on its length if the option is "auto".
 
     Crops and flips pay only once a model has seen its images a few times. CIFAR-10, ViT-XS, 3 epochs, 5,000 held-out
-    images: 54.1 % without, 50.3 % with them. Shapes are drawn in every place and turn already. Images of many sizes
+    images: 54.1 % without, 50.3 % with them. Shapes are drawn at random places and angles already. Images of many sizes
     are cropped as the authors do.
 
     Args:

@@ -1,11 +1,14 @@
-"""Loaded models for another image size or other classes."""
+"""Loaded models for another image size, other classes, or a layout that has fewer kinds of parts."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from ..backend.arrays import to_numpy
+import numpy as np
+
+from ..backend.arrays import Array, to_numpy
 from ..errors import ConfigError
 from ..models.classifier import Classifier
 from ..models.configs import ViTConfig
@@ -13,6 +16,7 @@ from ..models.names import build
 from ..models.positions import resized
 
 Size = int | tuple[int, int]
+TABLES = ("sincos2d", "learned2d")  # positions that are a table with one row for each token, as learned ones are
 
 
 def adapted(
@@ -50,7 +54,11 @@ def adapted(
 
 
 def _with_config(
-    model: Classifier, after: Any, interpolation: str = "bilinear", has_new_head: bool = False
+    model: Classifier,
+    after: Any,
+    interpolation: str = "bilinear",
+    has_new_head: bool = False,
+    new_arrays: Mapping[str, Array] | None = None,
 ) -> Classifier:
     """Return a model with another configuration and the weights of this one; arrays that keep their shape are shared.
 
@@ -59,8 +67,9 @@ def _with_config(
         after: the configuration.
         interpolation: of position embeddings, if the grid differs.
         has_new_head: whether the head is new, of zeros, and the names of classes are forgotten.
+        new_arrays: parameters that this model does not have, by name.
     """
-    before, state = model.config, model.state_dict()
+    before, state = model.config, {**model.state_dict(), **(new_arrays or {})}
     new = build(after, seed=None)
     for name, parameter in new.named_parameters():
         if has_new_head and name.startswith(("head.", "distillation_head.")):
@@ -91,6 +100,23 @@ def with_rates(model: Classifier, **rates: float) -> Classifier:
     if not isinstance(model.config, ViTConfig):
         raise ConfigError(f"{next(iter(rates)).replace('_', '-')} is for Vision Transformers, not ResNets")
     return _with_config(model, replace(model.config, **rates))  # type: ignore[arg-type]
+
+
+def with_learned_positions(model: Classifier) -> Classifier:
+    """Return the model with its sines, or its vectors of columns and rows, as a table of learned position embeddings.
+
+    The logits are the same. The model itself is returned if its positions are of another kind, or are not added once,
+    before the first block.
+    """
+    config = model.config
+    if not isinstance(config, ViTConfig) or config.positions not in TABLES or config.positions_at != "stem":
+        return model
+    after = replace(config, positions="learned")
+    front = after.num_positions - after.num_patches
+    table = to_numpy(model.positions.table().data)  # (1, T, D)  # type: ignore[attr-defined]
+    rows = np.concatenate([table[:, :front], table[:, -after.num_patches :]], axis=1)
+    rows = rows.astype(model.embedding.weight.dtype)  # type: ignore[attr-defined]
+    return _with_config(model, after, new_arrays={"positions.embedding": rows})
 
 
 def has_zero_head(model: Classifier) -> bool:

@@ -19,8 +19,8 @@ def save_weights(model: Classifier, path: str | Path, layout: str = "minivit", h
             `timm_config` says the architecture for; "torchvision" for its `VisionTransformer`; or "huggingface" for
             transformers, which needs a `config.json` too (`export_model` writes both). Files of Google, timm and
             torchvision say neither which GELU nor which epsilon a model has: their readers take the tanh form (Google)
-            or the exact one (timm, torchvision), and 1e-6. A `Notice` says if the model has others, or if its pixels
-            are scaled otherwise than readers do it.
+            or the exact one (timm, torchvision), and 1e-6. A `Notice` says if the model has others, if its pixels
+            are scaled otherwise than readers do it, or if sines are written as a table of learned positions.
         header: more to note, as JSON values, in minivit's layout; `classes`, a list of names, is what `predict` prints.
             The header of the file that the model was loaded from is kept, except for names that do not fit its classes.
 
@@ -30,5 +30,6 @@ def save_weights(model: Classifier, path: str | Path, layout: str = "minivit", h
         SaveError: if the file cannot be written, or the weights are nan or infinite; an older file is unchanged.
     """
     source = source_with_layout(layout)
+    model = source.as_written(model)
     source.say_what_is_lost(model)
     source.write(model, path, header)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import minivit
-from minivit import CheckpointError, ViT, export_model, load_model
+from minivit import CheckpointError, Notice, ViT, export_model, load_model
 from minivit.engine import softmax
 from minivit.preprocessing import Preprocessing
 from minivit.weights.sources.huggingface_config import ACTIVATIONS, HEADS, IMAGE_SIZE, MODEL_TYPES
@@ -416,6 +416,18 @@ def test_an_exported_folder_is_loaded_by_transformers_and_comes_back(tmp_path, n
     assert notices == [] and found.config == ours.config
     assert found.header.get("classes") == ours.header.get("classes")
     assert all(np.array_equal(found.state()[key], array) for key, array in ours.state().items())
+
+
+@pytest.mark.parametrize("options", [{}, {"classifier": "gap"}, {"positions": "learned2d"}], ids=str)
+def test_transformers_computes_the_logits_of_a_model_with_sines(tmp_path, options):
+    """The recipes of CIFAR-10 and of folders have sines and the mean of the patches; transformers has a table."""
+    ours = tiny_vit(dtype=np.float32, **{"positions": "sincos2d"} | options)
+
+    with pytest.warns(Notice, match="are written as such a table"):
+        export_model(ours, tmp_path / "folder", to="huggingface")
+
+    model = transformers.AutoModelForImageClassification.from_pretrained(tmp_path / "folder").eval()
+    agrees(ours, model, logits)
 
 
 PREPARED = {

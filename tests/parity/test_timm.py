@@ -7,13 +7,19 @@ import pytest
 
 import tests.parity.vision  # noqa: F401  before timm
 from minivit import CheckpointError, Notice, export_model, load_model, save_weights
-from minivit.training import TrainConfig, train
+from minivit.data import shapes
+from minivit.training import TrainConfig, recipe, train
+from minivit.training.recipes import load_recipe, recipe_names
+from minivit.training.trainer import build_model
 from minivit.weights.sources.timm_config import timm_config
 from tests.support import random_images, tiny_vit
 
 torch = pytest.importorskip("torch")
 timm = pytest.importorskip("timm")
+transformers = pytest.importorskip("transformers")
 save_for_hf = pytest.importorskip("timm.models").save_for_hf
+
+pytestmark = pytest.mark.parity
 
 VARIANTS = {
     "plain": {},
@@ -100,6 +106,38 @@ def test_timm_reads_a_weights_file_as_a_checkpoint(tmp_path, variant):
     network = timm.create_model(content["architecture"], checkpoint_path=path, **content["model_args"])
 
     agrees(timms_logits(network, images), model(images).data)
+
+
+@pytest.mark.parametrize("positions", ["sincos2d", "learned2d"])
+@pytest.mark.parametrize("options", [{"classifier": "gap"}, {"registers": 2}, {"image_size": (8, 12)}], ids=str)
+def test_timm_computes_the_logits_of_a_model_with_sines_or_rows_and_columns(tmp_path, positions, options):
+    """timm has only a table, which holds the same numbers."""
+    model = tiny_vit(dtype=np.float32, gelu="erf", positions=positions, **options).eval()
+    images = random_images(model.config, dtype=np.float32)
+
+    with pytest.warns(Notice, match=f"the {positions} positions are written as such a table"):
+        (written,) = export_model(model, tmp_path / "folder", "timm")
+
+    agrees(timms_logits(timm.create_model(f"local-dir:{written.path}", pretrained=True), images), model(images).data)
+
+
+@pytest.mark.filterwarnings("ignore::minivit.Notice")
+@pytest.mark.parametrize("to", ["timm", "huggingface"])
+@pytest.mark.parametrize("name", [name for name in recipe_names() if load_recipe(name).command == "train"])
+def test_the_model_of_each_recipe_can_be_taken_elsewhere(tmp_path, name, to):
+    model = build_model(recipe(name), shapes("train", 20), seed=0).eval()
+    model.head.weight.data[:] = np.random.default_rng(0).standard_normal(model.head.weight.shape)  # zeros at first
+    images = random_images(model.config, dtype=np.float32)
+
+    (written,) = export_model(model, tmp_path / "folder", to)
+
+    if to == "timm":
+        found = timms_logits(timm.create_model(f"local-dir:{written.path}", pretrained=True), images)
+    else:
+        network = transformers.AutoModelForImageClassification.from_pretrained(written.path).eval()
+        with torch.no_grad():
+            found = network(torch.from_numpy(images.transpose(0, 3, 1, 2).copy())).logits.numpy()
+    agrees(found, model(images).data)
 
 
 # -- a run, out and back -------------------------------------------------------------------------

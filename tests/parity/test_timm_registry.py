@@ -10,6 +10,8 @@ pytest.importorskip("timm")
 from minivit import ViTConfig
 from tests.parity.timm_registry import differences, on_meta, table
 
+pytestmark = pytest.mark.parity
+
 RIGHT = 480  # names, of timm 1.0.31
 
 

@@ -4,6 +4,7 @@ import contextlib
 import json
 import shlex
 import sys
+import warnings
 from dataclasses import asdict, dataclass, fields
 
 import numpy as np
@@ -304,3 +305,70 @@ def test_the_command_of_a_run_tells_no_path():
     noted = {"train": asdict(TrainConfig(dataset="folder:/home/someone/photos", weights="/home/someone/w.npz"))}
     assert command_of_run(noted).startswith("minivit finetune --recipe none --weights w.npz --dataset folder:photos")
     assert command_of_run({}) is None
+
+
+@pytest.mark.parametrize("positions", ["sincos2d", "learned2d"])
+@pytest.mark.parametrize(
+    ("layout", "options"),
+    [
+        ("timm", {"classifier": "gap"}),
+        ("timm", {"registers": 2}),
+        ("timm", {"classifier": "gap", "class_token": True}),
+        ("huggingface", {"classifier": "gap"}),
+        ("huggingface", {}),
+        ("torchvision", {}),
+        ("google", {}),
+    ],
+    ids=str,
+)
+def test_sines_and_rows_and_columns_are_written_as_a_table(positions, layout, options, tmp_path):
+    """Other programs have only learned positions; a table of the same numbers gives the same logits there."""
+    model = tiny_vit(dtype=np.float32, positions=positions, image_size=(8, 12) if layout == "timm" else 8, **options)
+    before = model.state()
+    path = tmp_path / "model.safetensors"
+
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        save_weights(model, path, layout=layout)
+    back = load_model(path)
+
+    expected = "learned" if (layout, positions) != ("google", "sincos2d") else "sincos2d"
+    told = [str(each.message) for each in said if "positions" in str(each.message)]
+    name = {"timm": "timm", "huggingface": "Hugging Face", "torchvision": "torchvision", "google": "Google"}[layout]
+    words = f"{name} has only learned position embeddings: the {positions} positions are written as such a table"
+    assert told == [words] * (expected == "learned")
+    assert back.config.positions == expected
+    images = random_images(model.config, 3)
+    np.testing.assert_allclose(back(images).data, model(images).data, atol=1e-5)
+    assert model.config.positions == positions and model.state().keys() == before.keys()
+
+
+def test_a_folder_of_a_model_with_sines_has_their_table(tmp_path):
+    for to in ("timm", "huggingface"):
+        model = tiny_vit(dtype=np.float32, positions="sincos2d", classifier="gap")
+        with pytest.warns(Notice, match="the sincos2d positions are written as such a table"):
+            (written,) = export_model(model, tmp_path / to, to)
+        back = load_model(written.path)
+        images = random_images(model.config, 3)
+        np.testing.assert_allclose(back(images).data, model(images).data, atol=1e-5)
+
+
+def test_nothing_is_said_of_positions_if_another_part_is_refused(tmp_path):
+    model = tiny_vit(dtype=np.float32, positions="sincos2d", norm="rms")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for layout in ("timm", "huggingface", "torchvision"):
+            with pytest.raises(ConfigError, match=r"RMSNorm|norm='rms'"):
+                save_weights(model, tmp_path / "model.safetensors", layout=layout)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "changes", [{"positions": "relative"}, {"positions_at": "every", "positions": "sincos2d"}], ids=str
+)
+def test_positions_that_are_no_single_table_are_refused(changes, tmp_path):
+    model = tiny_vit(dtype=np.float32, **changes)
+    for layout in ("timm", "huggingface", "torchvision", "google"):
+        with pytest.raises(ConfigError, match="positions"):
+            save_weights(model, tmp_path / "model.safetensors", layout=layout)
+    assert list(tmp_path.iterdir()) == []

@@ -351,7 +351,7 @@ def test_a_folder_says_everything(tmp_path, options):
     [
         ({"classifier": "map"}, "ViT's layout has no place for classifier='map'"),
         ({"representation": 7}, "ViT's layout has no place for representation=7"),
-        ({"positions": "sincos2d"}, "ViT's layout has no place for positions='sincos2d'"),
+        ({"positions": "relative"}, "ViT's layout has no place for positions='relative'"),
         ({"qk_norm": True}, "qk_norm=True"),
         ({"gated_mlp": True}, "gated_mlp=True"),
         ({"registers": 2}, "registers=2"),

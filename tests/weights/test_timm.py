@@ -251,7 +251,7 @@ def test_the_written_names_are_timms(tmp_path):
         ({"classifier": "token_gap"}, "classifier='token_gap'"),
         ({"classifier": "map", "class_token": True}, "a class token beside attention pooling"),
         ({"classifier": "map", "pooling_mlp_dim": 7}, "another MLP width in attention pooling"),
-        ({"positions": "sincos2d", "dim": 12}, "sincos2d positions"),
+        ({"positions": "relative"}, "relative positions"),
         ({"positions_at": "every"}, "positions at 'every'"),
         ({"norm": "rms"}, "RMSNorm"),
         ({"patch_norm": True}, "a norm of each patch's embedding"),

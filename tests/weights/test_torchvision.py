@@ -80,7 +80,7 @@ def test_weights_of_torchvision_expect_its_transforms(tmp_path):
 OTHER_PARTS = [
     {"registers": 2}, {"distillation": True}, {"layer_scale": 0.1}, {"embedding_norm": True}, {"qkv_bias": False},
     {"qk_norm": True}, {"gated_mlp": True}, {"classifier": "gap"}, {"classifier": "map"}, {"classifier": "token_gap"},
-    {"positions": "sincos2d"}, {"positions_for": "patches"}, {"channels": 1}, {"positions_at": "every"},
+    {"positions": "none"}, {"positions_for": "patches"}, {"channels": 1}, {"positions_at": "every"},
 ]  # fmt: skip
 
 

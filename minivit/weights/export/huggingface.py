@@ -34,9 +34,11 @@ class HuggingFaceFolder(Target):
 
     def write(self, model: Classifier, path: Path, options: ExportOptions) -> list[Exported]:
         """Write the folder, completely or not at all."""
+        source = source_with_layout(self.name)
+        model = source.as_written(model)
         written = transformers_class_of(model.config)
         with whole_folder(path) as part:
-            source_with_layout(self.name).write(model, part / "model.safetensors", None)
+            source.write(model, part / "model.safetensors", None)
             names = fitting_classes(model.header, model.config.num_classes)
             write_json(part / CONFIG, config_json(model.config, names))  # type: ignore[arg-type]
             write_json(part / PREPROCESSOR, preprocessor_json(preprocessing_in(model.header), model.config.image_shape))

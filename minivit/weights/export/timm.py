@@ -11,7 +11,7 @@ from ...models.classifier import Classifier
 from ...utils.files import whole_folder, write_json, write_text
 from ..sources.registry import source_with_layout
 from ..sources.sidecar import CONFIG
-from ..sources.timm_config import check_timm_has, timm_config
+from ..sources.timm_config import timm_config
 from .card import model_card
 from .target import Exported, ExportOptions, Target
 
@@ -31,14 +31,15 @@ class TimmFolder(Target):
 
     def write(self, model: Classifier, path: Path, options: ExportOptions) -> list[Exported]:
         """Write the folder, completely or not at all."""
-        check_timm_has(model.config)
+        source = source_with_layout(self.name)
+        model = source.as_written(model)
         content = timm_config(model)
         usage = USAGE.format(folder=path.name)
         card = model_card(
             model, path.name, usage=usage, library="timm", command=options.command, licence=options.licence
         )
         with whole_folder(path) as part:
-            source_with_layout(self.name).write(model, part / "model.safetensors", None)
+            source.write(model, part / "model.safetensors", None)
             write_text(part / "README.md", card)
             write_json(part / CONFIG, content)
         return [Exported(path)]

@@ -61,6 +61,7 @@ class Google(SlotSource):
     shows_heads = True
     names_what_is_left_out = True
     ignored = re.compile(OPTIMIZER_STATE)
+    positions = ("learned", "sincos2d")
     pixel_scaling = ", as Google's models expect"
 
     def listed(self, archive: Archive) -> Archive:

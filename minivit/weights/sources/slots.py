@@ -25,6 +25,7 @@ from ...nn.module import misfit
 from ...preprocessing import Preprocessing, joined, preprocessing_in
 from ...utils.notices import notice
 from ...utils.text import listed, printable
+from ..adapt import with_learned_positions
 from ..formats.archive import Archive, Arrays, Shapes, converted, refuse_non_finite, refuse_other_types, write_archive
 from .notes import images_in_note, note_of, say_what_is_not_noted, uses_gelu
 from .sidecar import OWN_NOTE, Sidecar
@@ -121,12 +122,14 @@ class SlotSource(Source):
         shows_heads: whether the shapes show the number of attention heads.
         names_what_is_left_out: whether a notice names arrays that have no standard name.
         ignored: finds names of arrays that are not part of the model and need no notice, such as an optimiser's state.
+        positions: the kinds of positions that the layout has a place for.
     """
 
     landmark: ClassVar[re.Pattern[str]]
     shows_heads: bool = False
     names_what_is_left_out: bool = False
     ignored: ClassVar[re.Pattern[str]] = re.compile(r"a^")  # matches nothing
+    positions: ClassVar[tuple[str, ...]] = ("learned",)
 
     @abstractmethod
     def standard_names(self, shapes: Shapes) -> dict[str, str]:
@@ -147,6 +150,21 @@ class SlotSource(Source):
     @abstractmethod
     def slots(self, config: Any) -> Iterator[Slot]:
         """Yield the place of every array of a model, under its standard name."""
+
+    def as_written(self, model: Classifier) -> Classifier:
+        """Return the model with learned positions, if the layout has no place for its kind; a notice says so.
+
+        Raises:
+            ConfigError: if the layout has no place for another part.
+        """
+        kind = getattr(model.config, "positions", "")
+        written = model if kind in self.positions else with_learned_positions(model)
+        self.check_writable(written.config)
+        if written is not model:
+            notice(
+                f"{self.name} has only learned position embeddings: the {kind} positions are written as such a table"
+            )
+        return written
 
     def check_writable(self, config: AnyConfig) -> None:
         """Raise ConfigError if a model has a part that the layout has no place for."""

@@ -151,6 +151,14 @@ class Source(ABC):
         """
         raise NotImplementedError(f"{self.name} has no config.json")
 
+    def as_written(self, model: Classifier) -> Classifier:
+        """Return the model that this source's layout can hold: the same logits, maybe with another kind of positions.
+
+        Args:
+            model: the model; it stays unchanged.
+        """
+        return model
+
     def say_what_is_lost(self, model: Classifier) -> None:  # noqa: B027
         """Give a notice if readers of a file in this source's layout, and of nothing beside it, take another model."""
 
@@ -158,7 +166,7 @@ class Source(ABC):
         """Write a model's weights in this source's layout, completely or not at all.
 
         Args:
-            model: the model.
+            model: the model, from `as_written`.
             path: ends in .npz or .safetensors.
             header: more to note, as JSON values, if the layout has a place for it.
 

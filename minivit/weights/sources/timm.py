@@ -120,6 +120,7 @@ class Timm(SlotSource):
     name = "timm"
     layout = "timm"
     landmark = re.compile(rf"(^|\.){re.escape(PATCH_KERNEL)}$")
+    positions = ("learned", "none")
     has_sidecar = True
     names_what_is_left_out = True
     ignored = re.compile(r"(^|\.)(mask_token|masked_embed)$")  # of pre-training with masks, and iBOT's

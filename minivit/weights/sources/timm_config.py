@@ -37,7 +37,9 @@ def check_timm_has(config: AnyConfig) -> None:
         config: the model's configuration.
     """
     if not isinstance(config, ViTConfig):
-        raise ConfigError("timm's layout is for Vision Transformers, and this model is a ResNet: use layout='google'")
+        raise ConfigError(
+            "timm's layout is for Vision Transformers, and this model is a ResNet: save it in Google's layout"
+        )
     c = config
     lacking = {
         "a backbone": c.backbone is not None,
@@ -54,7 +56,7 @@ def check_timm_has(config: AnyConfig) -> None:
     }
     for part, lacks in lacking.items():
         if lacks:
-            raise ConfigError(f"this model has {part}, which timm's ViTs do not have: use layout='minivit'")
+            raise ConfigError(f"this model has {part}, which timm's ViTs do not have: save it in minivit's layout")
     usual = c.distillation or c.gated_mlp
     if c.norm_eps not in ((1e-6,) if usual else (1e-6, 1e-5)) or (c.distillation and c.gated_mlp):
         raise ConfigError(
