@@ -54,8 +54,8 @@ for need, is_there in needs.items():
     print("✓" if is_there else "✗", need)
 
 # %% [markdown]
-# If a line shows ✗, run `%pip install -e "..[lessons]"` in a new cell and restart the kernel. Without sliders, only the
-# sliders are missing.
+# If a line shows ✗, run `%pip install -e "..[lessons]"` in a new cell and restart the kernel. Only the sliders
+# need ipywidgets.
 
 # %% [markdown]
 # ## The picture
@@ -112,8 +112,8 @@ explore(
 
 # %% [markdown]
 # Nobody tells the network where a piece belongs: it has to learn that there are rows and columns. Each small square below
-# belongs to one of the 64 positions. It shows in bright colours which other positions the network treats as similar, above all the
-# neighbours: [lesson 06](06_positions.ipynb).
+# belongs to one of the 64 positions. Its bright colours mark the positions that the network treats as similar to this one, above
+# all the neighbours: [lesson 06](06_positions.ipynb).
 
 # %%
 figure = new_figure(5.4, 4.6)
@@ -160,8 +160,8 @@ for x in (0, 64, 127, 128, 255):
 # operation on each of its elements.
 #
 # One thing needs care, the **dtype**: the type of an array's numbers. Pixels are `uint8`, a type of one byte that holds 0 to 255 *and
-# nothing else*: 100 - 127 is not -27 there, but 229. The result must be `float32`: four bytes for a number are precise enough for
-# networks, and everything in this course is stored in this type.
+# nothing else*: 100 - 127 is not -27 there, but 229. The result must be `float32`: four bytes for
+# each number, which is precise enough for networks. All networks of this course store their numbers in this type.
 
 
 # %% exercise="scale_pixels"
@@ -274,8 +274,9 @@ show(gallery.draw_accuracies(accuracies, chance=0.1), gallery.SCALING_ALT)
 # %% [markdown]
 # <details><summary>What the bars show</summary>
 #
-# Three ways make a network that knows ten shapes little better than one that guesses. ImageNet's mean and standard deviation do harm in
-# another way: the network works, and loses some points that nobody misses. This is the commonest mistake with published models.
+# With three of the ways, the network is little better than one that guesses. ImageNet's mean and standard deviation do another
+# kind of harm: the network still works but loses a few points, and nobody notices. This is the commonest mistake with published
+# models.
 #
 # </details>
 #
@@ -283,9 +284,9 @@ show(gallery.draw_accuracies(accuracies, chance=0.1), gallery.SCALING_ALT)
 #
 # <details><summary>Answer</summary>
 #
-# The shapes are drawn in random colours, so colour tells nothing about the class, and the network has learned to ignore it. Swapped colours
-# look to it like other random colours. With fruit, colour helps to tell a lemon from a lime, so a network learns to use it, and swapped
-# channels do harm.
+# The shapes are drawn in random colours, so colour tells nothing about the class, and the network has learned to ignore it. To
+# the network, swapped colours are just other random colours. With fruit, colour helps to tell a lemon from a lime, so a network
+# learns to use it, and swapped channels do harm.
 #
 # </details>
 

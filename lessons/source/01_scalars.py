@@ -143,12 +143,12 @@ axes.legend(frameon=False)
 show(figure, STEP_ERRORS)
 
 # %% [markdown]
-# For large steps, the error comes from the curve, which is not straight: it falls with $\varepsilon^2$ for the central difference,
-# and only with $\varepsilon$ if you use one side. For tiny steps, both values of f agree in nearly all of their digits, and rounding
-# errors dominate the difference. In between, the result is right to about ten digits.
+# For large steps, the error comes from the curve, which is not straight. This error falls with $\varepsilon^2$ for the central
+# difference, and only with $\varepsilon$ if you use one side. For tiny steps, both values of f agree in nearly all of their
+# digits, and rounding errors dominate the difference. In between, the result is right to about ten digits.
 #
-# This is precise enough to test a gradient. Comparing it with such differences (*finite differences*) is called a **gradient
-# check**, and the checks of this course do it. But is `slope` fast enough to train a network?
+# This is precise enough to test a gradient. Comparing a gradient with such differences (*finite differences*) is called a
+# **gradient check**. The checks of this course do this. But is `slope` fast enough to train a network?
 
 
 # %%
@@ -304,7 +304,8 @@ show(draw_graph(end), "A chain of four boxes from x to its eighth power; two edg
 print(f"x.grad = {x.grad:.4f}, and 8 x⁷ = {8 * 1.1**7:.4f}")
 
 # %% [markdown]
-# How many paths lead from x to the end? Each multiplies to $x^4 \cdot x^2 \cdot x$. Where does the 8 come from?
+# How many paths lead from x to the end? Along each, the local derivatives multiply to $x^4 \cdot x^2 \cdot x$. Where does the 8
+# come from?
 #
 # <details><summary>Answer</summary>
 #
@@ -315,8 +316,8 @@ print(f"x.grad = {x.grad:.4f}, and 8 x⁷ = {8 * 1.1**7:.4f}")
 # </details>
 #
 # Now let a network learn. Twelve points lie on a curve, and four neurons with thirteen parameters must find it. A step of training
-# is: compute the loss, run `backward`, and change every parameter a little against its derivative. This is **gradient descent**,
-# and the factor of the change, here `rate`, is the **learning rate**.
+# is: compute the loss, run `backward`, and change every parameter a little in the direction opposite to its derivative.
+# This is **gradient descent**. The factor of the change, here `rate`, is the **learning rate**.
 
 # %%
 rng = np.random.default_rng(1)
@@ -387,12 +388,12 @@ def derivative_forward(end, start):
 # |---|---|---|
 # | parameters (Table 1) | `parameters` | arrays with `requires_grad` |
 # | Eq. 3, $z_\ell = \mathrm{MLP}(\mathrm{LN}(z'_\ell)) + z'_\ell$ | `x + (w * x).tanh()` | `EncoderBlock` |
-# | one step of training (section 4.1) | `loss.backward()`, then `parameter.data -= ...` | the same, then `optim.step()` |
+# | one step of training (section 4.1) | `loss.backward()`, then `parameter.data -= ...` | `loss.backward()`, then `optim.step()` |
 #
 # The engine in [`minivit/engine/tensor.py`](../minivit/engine/tensor.py) works like yours: `record` stores the parents of each
 # result, `_oldest_first` sorts by age, and `run_backward` adds up. It differs on purpose in four ways. Its nodes hold arrays
 # instead of single numbers. Instead of the local derivatives it stores a function that multiplies by them, since a table of all
-# derivatives between two arrays would be huge. It *adds* what it finds to the `.grad` of the inputs, where yours starts from 0.
+# derivatives between two arrays would be huge. It *adds* what it finds to the `.grad` of the inputs; yours sets them to 0 first.
 # And it empties each node after the visit, to free its memory.
 
 # %% [markdown]
@@ -452,12 +453,12 @@ show(
 # %% [markdown]
 # Some of the wrong tangents look right, and a network that is trained with them may still learn something. That makes such mistakes
 # hard to find. Now change `f` so that no value is used twice, for instance to `(3 * x).tanh()`. Which of the two mistakes can you
-# still see? What is a test worth that tries only such functions?
+# still see? How useful is a test that tries only such functions?
 #
 # <details><summary>Answer</summary>
 #
 # Neither: each node receives one contribution, so there is nothing to add, and on a single path there is only one order. Such a
-# test passes with both mistakes in the program, and is worth nothing against them.
+# test passes with both mistakes in the program, so it is useless against them.
 #
 # </details>
 

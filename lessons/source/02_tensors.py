@@ -373,9 +373,9 @@ def concatenate(tensors, axis=0):
 # %% [markdown]
 # ## Your turn
 #
-# What is missing is the backward pass itself. The order is that of lesson 01, the youngest first. Three things are new. The
-# gradients are kept in a dictionary and not on the Tensors. Only leaves keep theirs at the end. And each Tensor is emptied after its
-# visit.
+# The backward pass itself is still missing. Its order is that of lesson 01, the youngest first. Three things are new. The
+# gradients are kept in a dictionary and not on the Tensors. Only leaves keep theirs at the end. And each Tensor is emptied after
+# its visit.
 
 
 # %% tags=["keep"]
@@ -417,8 +417,8 @@ def backward_walk(loss, dy):
 
 # %% [markdown]
 # The last line of the loop keeps memory in bounds. The tape holds every array of the forward pass. During the backward pass, each
-# visited Tensor lets go of its parents and of the arrays in its vjp, so after `backward` the tape is empty. A loss that never
-# sees `backward` keeps its tape for as long as you keep the loss. So put `loss.item()` into a list, and not `loss`.
+# visited Tensor lets go of its parents and of the arrays in its vjp, so after `backward` the tape is empty. If you never
+# call `backward` on a loss, its tape stays in memory as long as the loss does. So put `loss.item()` into a list, and not `loss`.
 #
 # Is everything right? Measure it, with the gradient check of lesson 01: move each number of each input a little up and down, and
 # compare the finite difference with the gradient. Since y is an array, we take $L = \sum v\,y$ with *random* numbers v. Lesson 03
@@ -572,7 +572,7 @@ show_attempt(
 # %% [markdown]
 # ## Break it and see
 #
-# In `backward_walk`, `arrived[parent] += gradient` looks like the same thing, and saves an array. Below is a backward pass with this
+# In `backward_walk`, `arrived[parent] += gradient` would look equivalent and save an array. Below is a backward pass with this
 # change, and a sum whose vjp returns the same array for both inputs, which is allowed.
 
 
@@ -618,7 +618,7 @@ show(draw_cells(*lines), "Three gradients, twice: with += those of x and w are r
 #
 # <details><summary>Answer</summary>
 #
-# The result is right by luck, 2 everywhere: the array is added to itself, and no other Tensor was to receive it. A test with only
+# The result is right by luck, 2 everywhere: the array is added to itself, and no other Tensor receives it. A test with only
 # this case would not find the mistake.
 #
 # </details>
@@ -682,7 +682,7 @@ if torch := library("torch"):
 # ## Summary
 #
 # - An op is a result and a vector-Jacobian product, from dL/d(output) to dL/d(input). The Jacobian is never written down.
-# - What broadcasting copied, the gradient sums. What a sum added up, the gradient copies.
+# - The gradient sums what broadcasting copied, and copies what a sum added up.
 # - The backward pass goes from the youngest Tensor to the oldest, adds up what arrives, never in place, and empties the tape.
 
 # %% [markdown]

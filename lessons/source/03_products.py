@@ -3,8 +3,8 @@
 #
 # *Comes after lesson [02](02_tensors.ipynb). In the paper: the operations of Eqs. 5 to 7, and the loss.*
 #
-# You will add the matrix product to your Tensor, and build the two functions at the end of every classifier: softmax turns logits
-# into probabilities, and cross-entropy measures how wrong they are. Then the engine is complete.
+# You will add the matrix product to your Tensor, and build the two functions at the end of every model that chooses a class:
+# softmax turns logits into probabilities, and cross-entropy measures how wrong these are. Then the engine is complete.
 
 # %% tags=["keep"]
 import math
@@ -225,9 +225,9 @@ def softmax(a, axis=-1):
 #
 # $$L = -\frac{1}{B} \sum_b \sum_k t_{bk} \log p_{bk}$$
 #
-# The target t of an image is a **one-hot vector**: 1 for the right class and 0 for the others. With **label smoothing** s, a share s of
-# it is spread evenly over all K classes: $(1 - s) + s/K$ for the right class, $s/K$ for the others. Then no probability
-# has to become exactly 1.
+# The target t of an image is a **one-hot vector**: 1 for the right class and 0 for the others. With **label smoothing** s, a
+# share s of the target is spread evenly over all K classes: $(1 - s) + s/K$ for the right class, $s/K$ for the others. Then no
+# probability has to become exactly 1.
 #
 # It is tempting to take the log of softmax. But a probability may be 0 in floating point, and its log is $-\infty$. Use
 # $\log p_i = x_i - \log \sum_j e^{x_j}$ instead, again with the largest logit subtracted first.
@@ -273,7 +273,7 @@ for name, (function, *inputs) in checks.items():
 # Now the simplest classifier there is: each image is one long row of 3,072 numbers, and its logits are this row times one matrix W,
 # plus a bias. W begins as zeros, so all ten classes have the probability 0.1, and the loss begins at
 # $-\log 0.1 = \ln 10 \approx 2.303$. Column k of W has one number for each number of an image, so we can draw it as an image: it
-# shows which image gives class k the largest logit.
+# shows what an image must look like to get a large logit of class k.
 
 
 # %%
@@ -355,8 +355,9 @@ show_attempt("mix_pixels", Cells("x", labelled), labelled, mirror, 2, 3, 2, righ
 # | $A$ | `softmax(...)`, over the last axis | (B, heads, N, N) |
 # | $A v$ | `A @ v` | (B, heads, N, N) @ (B, heads, N, D_h) |
 #
-# The paper has no equation for the loss. At the end of a trained model, section 3.2 puts a new matrix of zeros (D x K): like our W,
-# it begins at the loss $\ln K$. Label smoothing is not in Tables 3 and 4, but section 4.3 tunes it for the smaller data sets.
+# The paper has no equation for the loss. At the end of a trained model, section 3.2 puts a new matrix of zeros (D x K). So the
+# loss begins at $\ln K$, as with our W. Label smoothing is not in Tables 3 and 4, but section 4.3 tunes it for the smaller data
+# sets.
 #
 # `minivit` has the same three ops: `matmul` in [ops.py](../minivit/engine/ops.py), `softmax` and `cross_entropy` in
 # [fused.py](../minivit/engine/fused.py), where they take fewer passes over memory. Its
@@ -454,7 +455,8 @@ if torch := library("torch"):
 # - [Bridle, 1990](https://doi.org/10.1007/978-3-642-76153-9_28) proposed softmax, a normalised exponential, so that the outputs
 #   of a network can be treated as probabilities, together with a loss that takes the log of a probability instead of a squared error.
 # - [Szegedy et al., 2015](https://arxiv.org/abs/1512.00567) introduced label smoothing for their Inception network.
-# - [Müller, Kornblith and Hinton, 2019](https://arxiv.org/abs/1906.02629) found that it keeps networks from becoming over-confident.
+# - [Müller, Kornblith and Hinton, 2019](https://arxiv.org/abs/1906.02629) found that label smoothing keeps networks from becoming
+#   over-confident.
 # - Are the outputs of softmax true probabilities? [Guo et al., 2017](https://arxiv.org/abs/1706.04599) found that modern networks are
 #   poorly calibrated, and that on most data sets one number repairs much of it: all logits are divided by it.
 # - [Milakov and Gimelshein, 2018](https://arxiv.org/abs/1805.02867) compute softmax with fewer memory accesses, which makes it up to
@@ -467,7 +469,7 @@ if torch := library("torch"):
 #   forward pass.
 # - The Jacobian of softmax is diag(p) - p pᵀ; its vector-Jacobian product is p · (dp - Σ p dp). Large logits saturate it.
 # - The gradient of cross-entropy is probability minus target. The loss starts at ln K if all logits are equal.
-# - Check gradients with random numbers in front of the outputs.
+# - Check gradients with a loss that multiplies the outputs by random numbers.
 
 # %% [markdown]
 # ## What comes next

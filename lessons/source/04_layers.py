@@ -214,7 +214,7 @@ show(
 #
 # $$\text{GELU}(x) \approx \frac{x}{2}\left(1 + \tanh\left[\sqrt{2/\pi}\,\left(x + 0.044715\,x^3\right)\right]\right)$$
 #
-# The factor $\sqrt{2/\pi}$ makes the derivative at 0 equal to that of Φ. With $0.0455\,x^3$ the next term of the Taylor series
+# With the factor $\sqrt{2/\pi}$, this gate has the same derivative at 0 as Φ. With $0.0455\,x^3$ the next term of the Taylor series
 # would agree too; 0.044715 is slightly worse near 0 and better over the whole line.
 
 
@@ -407,7 +407,7 @@ def layer_norm_gradient(x, dy, eps=1e-6):
 #
 # Lesson 08 explains why $z'_\ell$ is added.
 #
-# Three things are simpler here than in the authors' code. Their biases of the MLP start as random numbers of about $10^{-6}$, ours
+# Three things are simpler here than in the authors' code. The biases of their MLP start as random numbers of about $10^{-6}$, ours
 # start at 0. They set random activations to 0 during training (lesson 11), and we do not. And `minivit` computes the gradients of
 # these layers with hand-derived formulas, which is faster: [lesson 16](16_speed.ipynb) compares the two.
 
@@ -514,7 +514,7 @@ if torch := library("torch"):
 # - After: [Zhang and Sennrich, 2019](https://arxiv.org/abs/1910.07467) argued that centring is dispensable. Their RMSNorm only
 #   scales; it is as good in their experiments, and faster.
 # - [Shazeer, 2020](https://arxiv.org/abs/2002.05202) replaced the first layer of the MLP by a product of two linear layers, one of
-#   them behind an activation function. Some of these variants improved the Transformer over ReLU and GELU.
+#   them followed by an activation function. Some of these variants improved the Transformer over ReLU and GELU.
 
 # %% [markdown]
 # ## Summary

@@ -24,7 +24,7 @@ Tensor, Module, linear, parameter = built("Tensor", "Module", "linear", "paramet
 # sequence. It is an array of numbers with the axes height, width and channel. Which parts of an image should become the "words"?
 #
 # Single pixels would be the obvious choice. But a Transformer compares every token with every other one, and a small photograph of
-# 224 x 224 pixels has 50,176 of them. This makes 2.5 billion pairs, in every layer. The paper's title contains its
+# 224 x 224 pixels would have 50,176 tokens. This makes 2.5 billion pairs in every layer. The paper's title contains the
 # answer: *An image is worth 16x16 words*. Cut the image into squares of 16 x 16 pixels, the **patches**, and turn each patch into
 # one token.
 
@@ -177,8 +177,8 @@ z.shape  # ten images, each a sequence of 64 tokens of 64 numbers
 # E from a normal distribution that is cut off at two standard deviations, as the authors do. With the same E, it gives the same
 # numbers.
 #
-# Two puzzles follow. Each is one line with very few tools, and below it a picture shows what *your* line makes of a small array. In
-# the first, the image is grey, and each patch becomes a single number: its mean.
+# Two puzzles follow. Each is one line, in which only a few functions are allowed. The picture below it shows what *your* line makes
+# of a small array. In the first, the image is grey, and each patch becomes a single number: its mean.
 
 
 # %% exercise="patch_means"
@@ -333,7 +333,7 @@ if torch := library("torch"):
 # %% [markdown]
 # ## Summary
 #
-# - An image of H x W pixels becomes a sequence of N = HW / P² tokens. Patches of half the side are four times as many.
+# - An image of H x W pixels becomes a sequence of N = HW / P² tokens. Halving the side of the patches gives four times as many.
 # - Cutting is `reshape`, `transpose`, `reshape`. It computes nothing, so the shapes do not show a mistake.
 # - All patches share one matrix E and one bias: the patch embedding, the first part of Eq. 1.
 

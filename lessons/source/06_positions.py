@@ -137,9 +137,10 @@ notices_order = {"c", "e", "f"}
 # rows of a table, $E_{pos}$. Nobody chooses its numbers: it starts with small random numbers and is trained like any
 # parameter. At first, the network does not even know which patches are neighbours.
 #
-# Does the addition lose information, because a sum cannot be taken apart? Compare it with concatenation, $[z, p]$. The next
-# layer would multiply it by a matrix with $W_1$ above $W_2$ and get $zW_1 + pW_2$. With addition it gets $(z + p)W = zW + pW$: the same,
-# with one W for both. A space of hundreds of dimensions has room for content and position in different directions.
+# Does the addition lose information, because a sum cannot be taken apart? Compare addition with concatenation, $[z, p]$. The next
+# layer would multiply $[z, p]$ by a matrix with $W_1$ above $W_2$ and get $zW_1 + pW_2$. With addition it gets
+# $(z + p)W = zW + pW$: the same, with one W for both. A space of hundreds of dimensions has room for content and position in
+# different directions.
 #
 # Now the answer. Each patch token represents its own patch, so none of them is a natural choice. Therefore one more token is put
 # in front of the patches, the **class token**. It has no pixels. Its D numbers are a parameter, the same for every image, and they
@@ -320,13 +321,13 @@ def move_right(D, columns=1):
 # | 2-D positions (D.4) | `learned_2d` | `LearnedPositions2d` |
 # | (not in the paper) | `sincos2d` | `FixedPositions` |
 #
-# Appendix D.4 compares the kinds. Table 8 gives the accuracy of ViT-B/16 on ImageNet after five training images of each class: 61.4 %
-# without positions, 64.2 % with learned ones, 64.0 % with learned 2-D ones, and 64.0 % with relative ones. It matters *that* there
-# are positions; the kind hardly matters. The table also shows how far a set of patches gets: without positions the model loses
-# less than three points. The sines in two dimensions are from the authors' later code (big_vision). The centre of Fig. 7 is
-# the picture of the similarities.
+# Appendix D.4 compares the kinds. Table 8 gives the accuracy of ViT-B/16 on ImageNet, if a linear layer is fitted to its outputs
+# for five images of each class (lesson 15): 61.4 % without positions, 64.2 % with learned ones, 64.0 % with learned 2-D ones, and
+# 64.0 % with relative ones. It matters *that* there are positions; the kind hardly matters. The table also shows how far a set of
+# patches gets: without positions the model loses less than three points. The sines in two dimensions are from the authors' later
+# code (big_vision). The centre of Fig. 7 is the picture of the similarities.
 #
-# Appendix D.3 finds that the mean over the patches works as well as the class token, if its learning rate is tuned separately.
+# Appendix D.3 finds that the mean over the patches works as well as the class token, if the learning rate is tuned for each.
 
 # %% [markdown]
 # ## Break it and see
@@ -366,7 +367,7 @@ show(pictures.draw_accuracies(accuracies), pictures.ALT_ACCURACIES)
 # <details><summary>What happened</summary>
 #
 # Swapped rows and columns do the most harm, then the class token at the end. On these images, a set of patches without positions is enough
-# for about four answers in five. Wrong positions in good order do more harm than none, because the model relies on them.
+# for about four answers in five. Positions that are wrong but regular do more harm than none, because the model relies on them.
 #
 # </details>
 #
@@ -437,8 +438,8 @@ if torch := library("torch"):
 #   order. [Vaswani et al., 2017](https://arxiv.org/abs/1706.03762) added sines and cosines of the position to the words of a sentence.
 # - [Shaw, Uszkoreit and Vaswani, 2018](https://arxiv.org/abs/1803.02155) represented the distance between two tokens instead of
 #   the position of each.
-# - [Devlin et al., 2018](https://arxiv.org/abs/1810.04805) (BERT) put a special token in front of each text, `[CLS]`, and classified the
-#   text by its last vector. The class token comes from there.
+# - [Devlin et al., 2018](https://arxiv.org/abs/1810.04805) (BERT) put a special token in front of each text, `[CLS]`, and
+#   classified the text by the final vector of this token. The class token comes from there.
 # - After: [Su et al., 2021](https://arxiv.org/abs/2104.09864) (RoFormer) rotate vectors by an angle that grows with the position, so
 #   that dot products depend on distances. This is your clock, moved into the layer of lesson 07.
 # - [Darcet et al., 2023](https://arxiv.org/abs/2309.16588) found that large ViTs use some tokens of the background to store other

@@ -4,8 +4,8 @@
 # *Comes after lessons [03](03_products.ipynb) to [06](06_positions.ipynb). In the paper: appendix A, Eqs. 5
 # to 7.*
 #
-# You will compute attention for one patch, number by number, and then for all patches at once. You will find out why there is
-# a root in the formula, and you will meet your own attention inside a trained Vision Transformer.
+# You will compute attention for one patch, number by number, and then for all patches at once. You will find out why
+# the formula has a square root, and you will find your own attention inside a trained Vision Transformer.
 
 # %% tags=["keep"]
 import math
@@ -46,7 +46,7 @@ Tensor, softmax, linear, layer_norm = built("Tensor", "softmax", "linear", "laye
 # %% [markdown]
 # ## The picture
 #
-# Here is a heart, cut into 8 x 8 patches. A network learns its queries, keys and values. Before that, we choose them by
+# Here is a heart, cut into 8 x 8 patches. A network learns its queries, keys and values. Here we first choose them by
 # hand:
 #
 # - key: the patch's mean colour, three numbers, measured from the middle between the darkest and the brightest patch. So
@@ -298,9 +298,9 @@ explore(
 # attends to the background, a heart patch to the heart. The other head looks for the opposite kind. Other heads pick out pieces of the
 # outline, which tell a heart from a star. (Each map has its own colour scale; its largest weight is written below it.)
 #
-# Two puzzles follow. Each is one line with very few tools, and below it a picture shows what *your* line makes of a small array.
-# The first is about attention without preferences: if all scores are equal, all weights are 1/N, and the output is the mean over
-# the tokens.
+# Two puzzles follow. Each is one line, in which only a few functions are allowed. The picture below it shows what *your* line
+# makes of a small array. The first is about attention without preferences: if all scores are equal, all weights are 1/N, and the
+# output is the mean over the tokens.
 
 
 # %% exercise="mean_over_tokens"
@@ -359,9 +359,9 @@ show_attempt("causal_mask", Cells("positions", positions), 5, right=np.tri(5, dt
 # %% [markdown]
 # ## Break it and see
 #
-# Forget the root, or divide by D_h instead of $\sqrt{D_h}$: there is no error, and the weights still add up to 1. Published programs have
-# had this mistake. What does it do to the trained model? (Its divisor is part of the model's code, so the cell multiplies the
-# queries instead, which has the same effect.) Guess first: which is worse, no division or a division by D_h?
+# Forget the division, or divide by D_h instead of $\sqrt{D_h}$: there is no error, and the weights still add up to 1. Published
+# programs have had such mistakes. What do they do to the trained model? (Its divisor is part of the model's code, so the cell
+# multiplies the queries instead, which has the same effect.) Guess first: which is worse, no division or a division by D_h?
 
 
 # %%
@@ -392,8 +392,8 @@ show(pictures.draw_side_by_side(maps, titles, patch), pictures.ALT_DIVISORS)
 # <details><summary>What happened</summary>
 #
 # Without the division, a patch attends to far fewer patches than it learned to, and many answers are wrong. Divided by D_h, no
-# weight of this patch is above 3 % (each map has its own colours, so they do not show it): every patch receives nearly the same mean, what it
-# looked for is lost in it, and the model guesses.
+# weight of this patch is above 3 % (each map has its own colours, so they do not show it): every patch receives nearly the same
+# mean, whatever it looked for, and the model guesses.
 #
 # </details>
 #

@@ -242,7 +242,8 @@ class EncoderBlock(Module):
 
 
 # %% [markdown]
-# Is it the same block as in the library? Your block's parameters have the names of those in the trained model, so you can copy the weights.
+# Is it the same block as in the library? Your block's parameters have the same names as those of the trained model, so you can copy
+# the weights.
 # The tokens that leave block 0 of the model then go through your blocks 1, 2 and 3, and must be the same as in the model after
 # each.
 
@@ -283,8 +284,8 @@ show_attempt(
 
 # %% [markdown]
 # The second puzzle is a task from practice. Some published models, such as the language model BLOOM, pack the columns of `qkv`
-# head by head: query, key and value of head 0, then query, key and value of head 1. Whoever loads such a file into a model that
-# packs part by part must reorder the columns. Write the opposite direction, from our order to theirs.
+# head by head: query, key and value of head 0, then query, key and value of head 1. To load such a file into a model that packs
+# part by part, one must reorder the columns. Write the opposite direction, from our order to theirs.
 
 
 # %% exercise="head_by_head"
@@ -319,9 +320,10 @@ show_attempt("head_by_head", Cells("part by part", packed), packed, 2, 2, 1, rig
 # | k, $D_h$ | `heads`, `dim // heads`; in ViT-B/16 12 and 64 |
 #
 # The Transformer of 2017 has LayerNorm *after* each addition (post-norm). ViT has it before, as several Transformers for
-# language had before it. In [`minivit/models/vit.py`](../minivit/models/vit.py) the block looks the same, with
-# two additions: an option that sets random activations to 0 during training (lesson 11), and a last block that skips the tokens which
-# nothing reads.
+# language had before it. In [`minivit/models/vit.py`](../minivit/models/vit.py) the block has the same
+# parts, and more. Options set random activations to 0 during training (lesson 11), or set the whole result of attention or MLP to
+# 0 or scale it. Without them, the last layer of each half adds z itself (`plus=`), which saves a pass over memory. The last block
+# skips the tokens that nothing reads.
 
 # %% [markdown]
 # ## Break it and see
@@ -390,7 +392,7 @@ show(
 #
 # Mind the scales: both are logarithmic.
 #
-# - *As in the paper*: the gradient arrives at the first block with about ten times its length at the last, and tokens stay
+# - *As in the paper*: at the first block the gradient is about ten times as long as at the last, and tokens stay
 #   different. The derivative of z + f(z) is 1 + f′(z), and the 1 lets the gradient pass each block unchanged.
 # - *No residual connections*: after three blocks all tokens are the same to many digits. Each block replaces a token by a mean over
 #   all tokens, and the next block takes means of these means. The length of the gradient looks healthy, but the tokens no longer say where

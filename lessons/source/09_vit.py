@@ -35,7 +35,7 @@ PatchEmbedding, Tokens, EncoderBlock = built("PatchEmbedding", "Tokens", "Encode
 # ## The picture
 #
 # This is Fig. 1 of the paper, drawn from the arrays of the trained model that comes with these lessons, while it classifies a
-# heart. All colours and numbers are its own. Read it from the bottom up, and say for each box in which
+# heart. All colours and numbers come from this model. Read the picture from the bottom up, and say for each box in which
 # lesson you built it.
 
 # %%
@@ -242,8 +242,8 @@ for name, patch_size, dim, depth, mlp_dim in (
 # </details>
 #
 # Last, the model must learn. Write one step of training in its simplest form, gradient descent as in lesson 04: compute the
-# logits and the loss, run the backward pass, and move each parameter a little against its gradient. Lesson 10 has
-# better rules than this one.
+# logits and the loss, run the backward pass, and move each parameter a little in the direction opposite to its gradient. Lesson
+# 10 has better rules than this one.
 
 
 # %% exercise="train_step"
@@ -332,7 +332,8 @@ for name, image_size, patch_size in (
 # The model is right, the weights are right, and still the predictions can be wrong. The trained model was trained with pixels
 # from -1 to 1. Other programs scale pixels from 0 to 1, or subtract a mean and divide by a standard deviation of each channel, which were
 # measured on ImageNet; some store blue first and red last. All of these are common, all have the right shape, and no error
-# is raised. How many predictions do they cost? Before you run the cell, put the four in order.
+# is raised. How many predictions does each cost? Before you run the cell, put the four in order, from
+# the most accurate to the least.
 
 # %%
 MEAN, STD = np.float32([0.485, 0.456, 0.406]), np.float32([0.229, 0.224, 0.225])
@@ -356,9 +357,9 @@ show(
 # <details><summary>What the four scales cost</summary>
 #
 # From 0 to 1 the picture looks the same to you, only paler, but the model has never seen such inputs: three quarters of the predictions are
-# wrong. With ImageNet's mean and standard deviation the damage is small enough to be overlooked, so it is the more common problem. With
-# the authors' published weights, too, it costs some accuracy, and nothing reports it. The order of the colours costs hardly anything
-# *here*, since our shapes come in all colours.
+# wrong. With ImageNet's mean and standard deviation the damage is small enough to be overlooked, so it is the more common
+# problem. With the authors' published weights it costs accuracy too, and nothing reports it. The order of the colours costs
+# hardly anything *here*, since our shapes come in all colours.
 #
 # </details>
 #
@@ -367,8 +368,9 @@ show(
 #
 # <details><summary>Answer</summary>
 #
-# Exchanging dark and light changes nothing, since there are light shapes on dark backgrounds and dark ones on light. Upside down the model loses about one
-# prediction in fifteen, nearly all of them triangles and hearts: it never saw one upside down.
+# Exchanging dark and light changes nothing, since there are light shapes on dark backgrounds and dark ones on light. With images
+# upside down, the model loses about one prediction in fifteen, nearly all of them triangles and hearts: it never saw one upside
+# down.
 #
 # </details>
 
@@ -399,8 +401,8 @@ show(
 #
 # - Images are channels first, (B, 3, H, W), so the patch embedding `Conv2d` has a weight of shape (D, 3, P, P). Lesson 05 showed that it computes
 #   the same as your matrix E.
-# - `TransformerEncoder(block, 4)` makes four *copies* of `block`: they start with the same numbers, the mistake that your exercise
-#   forbids. Initialise them again before you train.
+# - `TransformerEncoder(block, 4)` makes four *copies* of `block`: they start with the same numbers, the mistake that the exercise
+#   warns of. Initialise them again before you train.
 # - A head of PyTorch starts with random numbers, so the first loss is only near ln 10.
 #
 # Does it compute the same logits with your weights?
@@ -472,6 +474,6 @@ if torch := library("torch"):
 # %% [markdown]
 # ## What comes next
 #
-# `tests/lessons/test_own_engine.py` trains a small model of your class, on your engine, to more than nine of ten test shapes, in a minute or
-# two on one core. What it needs is a better rule than plain gradient descent. [Lesson 10](10_optimisers.ipynb) builds Adam and related
-# optimisers.
+# `tests/lessons/test_own_engine.py` trains a small model of your class on your engine until it recognises more than nine of ten
+# test shapes, in a minute or two on one core. The training needs a better rule than plain gradient descent.
+# [Lesson 10](10_optimisers.ipynb) builds Adam and related optimisers.

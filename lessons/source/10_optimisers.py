@@ -1,8 +1,8 @@
 # %% [markdown]
 # # 10 · Optimisers: from gradients to the next weights
 #
-# *Comes after lessons [03](03_products.ipynb) and [09](09_vit.ipynb); all that it needs of them is
-# the gradient. In the paper: section 4.1, appendix B.1, Tables 3 and 4.*
+# *Comes after lessons [03](03_products.ipynb) and [09](09_vit.ipynb); it needs only
+# the gradient from them. In the paper: section 4.1, appendix B.1, Tables 3 and 4.*
 #
 # You will write three rules that train networks (momentum, Adam, AdamW), and two that keep training stable
 # (clipping, a schedule for the learning rate). At the end, your five functions train a Vision Transformer.
@@ -24,13 +24,13 @@ from minivit_lessons.puzzles import show_attempt
 # %% [markdown]
 # ## The question
 #
-# Backpropagation computes for each weight the derivative $g$ of the loss with respect to it. Gradient descent moves
-# the weight against it,
+# For each weight, backpropagation computes the derivative $g$ of the loss with respect to this weight. Gradient descent
+# changes the weight in the opposite direction,
 #
 # $$w \leftarrow w - \eta\, g,$$
 #
 # where $\eta$ is the learning rate. A rule that computes new weights from gradients is called an **optimiser**, and this
-# is the simplest one. In practice the gradient is not that of all training images, but of a small random part of them,
+# is the simplest one. In practice the gradient is computed from a small random part of the training images,
 # a **mini-batch** (*batch* for short). Gradient descent with the gradients of mini-batches is called **stochastic
 # gradient descent** (SGD), since these gradients are random estimates of the true one.
 #
@@ -51,7 +51,7 @@ for name, parameter in model.named_parameters():
 # %% [markdown]
 # ## The picture
 #
-# The largest is about a hundred times the smallest, and this is a small network. Which $\eta$ suits both?
+# The largest of these gradients is about a hundred times the smallest, and this is a small network. Which $\eta$ suits both?
 #
 # Two weights are enough to see the problem. This loss is a long valley. Its curvature across (along $w_2$) is a hundred times
 # that along its floor (along $w_1$). Gradient descent starts at the dot; the minimum is at the star.
@@ -235,8 +235,8 @@ explore(
 # %% [markdown]
 # <details><summary>Answer</summary>
 #
-# Adam's. It divides by the size of each *weight's* gradient. That helps if the valley runs along the axes, and not if it runs
-# across them. Plain gradient descent and momentum do the same in any coordinates.
+# Adam's. It divides by the size of each *weight's* gradient. That helps if the valley runs along an axis, and not if it runs
+# diagonally. Plain gradient descent and momentum follow the same path in any rotated coordinates.
 #
 # </details>
 #
@@ -328,10 +328,11 @@ show(
 # Now all five functions train a small Vision Transformer (16 patches of 8 x 8 pixels, D = 32, two blocks) on the shapes, for 120
 # steps of 64 images. The model is `minivit`'s, which is the same as yours and faster. Each of the three runs
 # starts with the same weights and sees the same images. Only AdamW has weight decay, as in the paper. The learning rate of
-# each is the best of several that we tried. They differ by a factor of a hundred: 1, 0.1 and 0.01.
+# each is the best of several that we tried. These three rates differ by a factor of a hundred: 1, 0.1 and 0.01.
 #
-# Adam's learning rate is nearly a distance in weight space, so 0.001 is a fair first try for almost any network, though not the best: a
-# network as small as this one bears ten times as much. The other two must be tuned anew for each network. Guess before you run the cell: which run has the highest loss at the end?
+# Adam's learning rate is nearly a distance in weight space, so 0.001 is a reasonable first try for almost any network. It is not
+# always the best: a network as small as this one learns well with ten times this rate. The other two must be tuned anew for each
+# network. Guess before you run the cell: which run has the highest loss at the end?
 
 # %%
 BATCH, STEPS = 64, 120
@@ -571,7 +572,8 @@ if torch := library("torch"):
 # %% [markdown]
 # ## Summary
 #
-# - A gradient is a direction, not a distance. The direction of largest curvature limits the learning rate, and the others progress slowly with it.
+# - A gradient is a direction, not a distance. The direction of largest curvature limits the learning rate, so progress along the
+#   others is slow.
 # - Momentum adds up gradients that agree. Adam divides each weight's mean gradient by its usual size, and corrects the means for starting at 0.
 # - AdamW applies weight decay to the weights, not to the gradient. Clipping keeps the direction. A schedule starts small and ends small.
 

@@ -194,9 +194,9 @@ print(f"validation accuracy {plain['validation_accuracy'][-1]:.1%}, training los
 #
 # </details>
 #
-# To end the run where the validation loss is smallest is called **early stopping**. Methods that change training so that a model generalises
-# better, even if it fits the training images less well, are called **regularisation**. You know one, weight decay. Here
-# is a stronger one.
+# Ending the run where the validation loss is smallest is called **early stopping**. Methods that change training so that a model
+# generalises better, even if it fits the training images less well, are called **regularisation**. You know one, weight decay.
+# Here is a stronger one.
 #
 # ## Your turn
 #
@@ -258,14 +258,15 @@ print(f"plain, but with 4,000 images instead of 1,000: {min(more):.0%} to {max(m
 # differently). It ends above the plain run, and about where plain runs end that have four times as many images.
 #
 # Augmentation has a price. It makes the task harder, and in the first 250 steps the plain runs are a little ahead
-# on average. By then they have used each image 15 or 16 times. Where a run uses its images only a few times, there
-# is nothing to gain.
+# on average. By then they have used each image 15 or 16 times. If a run uses each image only a few times, augmentation
+# gains nothing.
 #
 # ### What is wrong here?
 #
 # Here are six runs. In each, one thing is wrong and nothing else. (To make it visible, all are trained without augmentation.)
-# Blue is the training loss, orange dashed the validation loss, grey behind them the validation loss of eight runs with
-# nothing wrong. The dotted line is ln 10. Above 3 the scale is logarithmic. The title of each panel gives the validation accuracy at the end.
+# The blue line is the training loss, the dashed orange line the validation loss. The grey band behind them is the validation loss
+# of eight runs with nothing wrong. The dotted line is ln 10. Above 3 the scale is logarithmic. The title of each panel gives the
+# validation accuracy at the end.
 
 # %%
 patients = stored["patients"]
@@ -324,8 +325,8 @@ print(f"the mean of a million ones after dropout with p = 0.1: {many.mean():.3f}
 # | Section 4.3: trained on smaller data sets, ViT overfits more than a ResNet of the same cost. On these sets the paper tunes three kinds of regularisation: weight decay, dropout and label smoothing | 1,000 images, augmentation |
 #
 # `minivit`'s own loop, [`training/loop.py`](../minivit/training/loop.py), is this one with what long runs need: threads,
-# checkpoints, resuming, logs. Its shifts for CIFAR leave a black border, as is the custom there. That leads to the
-# last point.
+# checkpoints, resuming, logs. The shifts of `minivit` for CIFAR leave a black border, as is usual for
+# this data set. The next section tests such a border.
 
 # %% [markdown]
 # ## Break it and see

@@ -37,7 +37,7 @@ Tensor, patchify, unpatchify = built("Tensor", "patchify", "unpatchify")
 # what they do?
 #
 # The paper asks four questions of this kind. Each is answered by a short calculation with arrays that you know. Two of them read
-# only the weights, two read the attention weights of lesson 07.
+# only the model's parameters, two read the attention weights of lesson 07.
 
 # %% [markdown]
 # ## The picture
@@ -168,7 +168,7 @@ show(
 # (The picture counts layers from 1, as the paper does: layer 1 is block 0.) Each of the eight heads looks about 15 to 16
 # pixels far. That is half of the image, and a little less than the dashed line, which belongs to a head that attends to all
 # patches equally. In the paper's large models, some heads of the first layers look only nearby, and the distance grows with depth.
-# Ours has four layers and simple images, and shows nothing of that.
+# Ours has four layers and simple images, and does not show this.
 #
 # Such a mean hides a lot. In the head of block 0 in which the star's patch 27 looks 5.7 pixels far, one patch in seven looks more
 # than 20. And a distance near the dashed line does not mean that a head looks everywhere: two patches in colour, one near and
@@ -292,7 +292,7 @@ show(
 # %% [markdown]
 # ## Break it and see
 #
-# A map that lights the shape convinces everyone. But does it say where the answer comes from? Test it: paint over the
+# A map that highlights the shape convinces everyone. But does it say where the answer comes from? Test it: paint over the
 # patches that the map calls most important, in the image's mean colour, and run the model again. If the map is right,
 # accuracy falls quickly. If it means nothing, accuracy falls no faster than with randomly chosen patches. (The model has never
 # seen painted patches. So the random choice is the fair comparison, and not the accuracy on whole images.)
@@ -348,18 +348,18 @@ show(draw_erasure(data.images[:5], glowing, counts, curves), ERASURE_ALT)
 # %% [markdown]
 # <details><summary>Answer</summary>
 #
-# Attention rollout passes. Painting over its first eight patches of 64 costs about two answers of three; eight random patches
-# cost one or two in a hundred. The other maps are a warning.
+# Attention rollout passes. If its eight most important patches of 64 are painted over, about two of three answers become wrong;
+# with eight random patches, one or two in a hundred. The other maps are a warning.
 #
-# - The *reversed* product also gives maps that light the shape, and does nearly as well in the test. Looking at the maps does
+# - The *reversed* product also gives maps that highlight the shape, and does nearly as well in the test. Looking at the maps does
 #   not reveal this mistake. A comparison with two tokens worked out by hand does.
-# - The *untrained* model's maps light the shape as well, and its patches matter more than random ones: random attention
+# - The *untrained* model's maps highlight the shape as well, and its patches matter more than random ones: random attention
 #   already prefers what differs from the background. A map must be compared with such a control before anyone says that it
 #   was learned.
 # - Attention in one block is not influence on the answer. Reverse the test: replace `-maps` by `maps` in `accuracy_without`, so that
-#   the *least* important patches are painted over, run both cells again, and look at 16. The model does without the 16 least
-#   important patches of rollout. Without those of the last block it loses three answers in ten: these patches had been read in
-#   earlier blocks, which only rollout takes into account.
+#   the *least* important patches are painted over, run both cells again, and look at 16. The model loses no answer without the 16
+#   least important patches of rollout. Without those of the last block it loses three answers in ten: these patches had been read
+#   in earlier blocks, which only rollout takes into account.
 #
 # </details>
 

@@ -5,7 +5,8 @@
 # paper: section 3.2 and Table 4.*
 #
 # You will take a Vision Transformer that is already trained, run it on images that are larger than those it was trained on, and then
-# train it for a new task with few examples. Only its head and its position embeddings do not fit, and you will replace both.
+# train it for a new task with few examples. Only its head and its position embeddings do not fit: you will replace the head and
+# resize the position embeddings.
 
 # %% tags=["keep"]
 from dataclasses import replace
@@ -34,7 +35,8 @@ Tensor, parameter, linear, cross_entropy = built("Tensor", "parameter", "linear"
 #
 # Training a large model from the beginning is expensive. The paper's largest model took 2,500 days of one TPU core (Table 2). Nobody
 # repeats that for 37 breeds of cats and dogs. The authors train once, on very many images: **pre-training**. Then they train a
-# little more, on the images of the new task: **fine-tuning**. Using in one task what another has taught is **transfer learning**.
+# little more, on the images of the new task: **fine-tuning**. Using for one task what a model has learned in another
+# is **transfer learning**.
 #
 # Which of the model's arrays fit the new task, and which do not?
 #
@@ -181,7 +183,7 @@ for size in (32, 40, 48, 64):
     print(f"{size} px: {accuracy_of(adapted_model(size), larger.images, larger.labels):.1%} right")
 
 # %% [markdown]
-# Without a single step of training, the model classifies images of 40 or 48 pixels nearly as well as those of 32. At 64 pixels
+# Without a single step of training, the model classifies images of 40 or 48 pixels about as well as those of 32. At 64 pixels
 # much accuracy is lost, although the position embeddings are as smooth as before. A patch now covers a quarter of the area
 # that it covered at 32 pixels, and the model has never seen such small parts of a shape. Fine-tuning repairs this.
 
@@ -295,9 +297,9 @@ show(draw_progress(runs, ("head alone", head_alone), chance=0.1), PROGRESS_ALT)
 # %% [markdown]
 # <details><summary>Answer</summary>
 #
-# From scratch, head alone, fine-tuned. What the model learned from filled shapes is useful for drawings too: even frozen, with a new
-# head, it classifies more than half of them correctly. When all arrays may change, the same 500 drawings teach it more. The network
-# from scratch sees the same images as often and learns little in so few steps.
+# From the lowest: from scratch, head alone, fine-tuned. What the model learned from filled shapes is useful for drawings too:
+# even frozen, with a new head, it classifies more than half of them correctly. When all arrays may change, the same 500 drawings
+# teach it more. The network from scratch sees the same images as often and learns little in so few steps.
 #
 # </details>
 #
@@ -338,7 +340,7 @@ print(f"at 64 px: {before:.1%} right before, {after:.1%} after 20 steps")
 # JPEG copies).
 #
 # Two remarks. Our enlarged images hold no more detail than the small ones. They show that a model *can* change its resolution,
-# not that it pays; the paper's photographs do hold more detail at 384 pixels. And there are two conventions for
+# not that this raises accuracy; the paper's photographs do hold more detail at 384 pixels. And there are two conventions for
 # interpolation. Here and in the authors' code the *corners* of the two grids coincide; in timm their *edges* do. Both run
 # with any weights, and they return different tables.
 

@@ -372,14 +372,14 @@ for family in ("ViT", "ResNet"):
 show(draw_data_sizes(LONGER_RUNS, short), DATA_SIZES_ALT)
 
 # %% [markdown]
-# The left picture shows what you have just run, the right one the longer runs. Its hybrid is a ViT behind the first layer of
-# a ResNet. Write down what you see, then compare.
+# The left picture shows what you have just run, the right one the longer runs. The hybrid on the right is a ViT that receives
+# the output of a ResNet's first layer. Write down what you see, then compare.
 #
 # <details><summary>What the pictures say</summary>
 #
 # - **From 800 images on, the inductive bias is worth a lot.** The ResNet with 800 images has a higher test accuracy than the ViT
 #   with 12,800. It need not learn that a shifted shape is the same shape.
-# - **With 200 images the ResNet does not lead.** Both models overfit: they know their own images by heart and classify new ones
+# - **With 200 images the ResNet does not lead.** Both models overfit: they memorise their training images and classify new ones
 #   badly. A true inductive bias does not replace data.
 # - **The hybrid is far ahead with 200 images** and close to the ResNet with more.
 # - **The ViT levels off, but it does not lack images.** After 600 steps it has not even fitted its training set: with 12,800
@@ -397,7 +397,7 @@ show(draw_data_sizes(LONGER_RUNS, short), DATA_SIZES_ALT)
 #
 # | | what was varied | what was measured | what was found |
 # |---|---|---|---|
-# | Fig. 3 | the pre-training set: ImageNet, ImageNet-21k, JFT-300M; and the model: ViT from Base to Huge, ResNets (BiT) | ImageNet accuracy after fine-tuning | On the smallest set the larger ViTs are *worse* than ViT-Base, in spite of strong regularisation, and the ResNets lead. On ImageNet-21k Large and Base are alike. Only on JFT-300M do the larger models gain in full, and the ViTs lead |
+# | Fig. 3 | the pre-training set: ImageNet, ImageNet-21k, JFT-300M; and the model: ViT from Base to Huge, ResNets (BiT) | ImageNet accuracy after fine-tuning | On the smallest set the larger ViTs are *worse* than ViT-Base, in spite of regularisation, and the ResNets lead. On ImageNet-21k Large and Base are alike. Only on JFT-300M do the larger models gain in full, and the ViTs lead |
 # | Fig. 4 | how much of JFT-300M: random subsets of increasing size; no additional regularisation, so that only the number of images counts | ImageNet accuracy of a classifier fitted to five images a class (lesson 15) | On the small subsets a ViT overfits more than a ResNet of similar cost; on the large ones it leads. The inductive bias of convolutions helps with little data; with enough data, learning the patterns is sufficient, and even better |
 # | Fig. 5 | the compute of pre-training, for several ViTs, ResNets and hybrids, all on JFT-300M | accuracy after transfer | For the same accuracy a ViT needs 2 to 4 times less compute than a ResNet. Hybrids lead at small budgets, and the lead vanishes at large ones. The ViTs do not level off yet |
 #

@@ -364,23 +364,23 @@ show(draw.few_shot_curves(shots, accuracies), draw.FEW_SHOT_TEXT)
 # <details><summary>What the curves say</summary>
 #
 # The network that was trained with labels needs one image of each class, because its representation already separates the
-# classes. The other three are close together, not far above chance: the network that predicts colours has learned no more
+# classes. The other three are near chance, which is 10 %: the network that predicts colours has learned no more
 # about classes than a network with random weights. There are three reasons, and the first is the most important.
 #
 # - **The pretext task does not need the class.** In this data set a shape may have any colour, so colours say nothing about
-#   the class. In photographs they say more. The paper itself leaves other pretext tasks, such as contrastive ones, to
-#   future work.
+#   the class. In photographs they say more. The paper itself leaves other pretext tasks to future work, such as
+#   contrastive ones, which compare two views of an image.
 # - **It saw 6,400 images.** The paper's network sees 4,096 images in each step, and takes a million steps.
 # - **A linear probe is strict.** The paper does not use one here: it fine-tunes, so that all weights can still change.
 #
-# Always measure something that has learned nothing, too: it shows what an accuracy is worth. Here the pixels reach about 19 %
+# Always measure a model that has learned nothing, too: it shows how much an accuracy means. Here the pixels reach about 19 %
 # without any learning, so 19 % would be no success, although it is nearly twice chance.
 #
 # </details>
 
 # %% [markdown]
-# **A stretch task.** `corrupt` picks embeddings by position. minivit picks them by a matrix product, as a GPU prefers, and
-# because the gradient of a product is again a product. Can you? The cell after the check draws what your code does to a
+# **A stretch task.** `corrupt` picks embeddings by position. minivit picks them by a matrix product: a GPU computes it
+# fast, and its gradient is again a product. Can you do the same? The cell after the check draws what your code does to a
 # labelled array.
 
 

@@ -64,8 +64,8 @@ for step in (your_step, our_step):
 # If you run the cell above a few times, its times differ. We need a better way to measure, and something to compare
 # with: the least time that is possible. A processor does two things. It *computes*, with a peak rate in floating-point
 # operations per second (FLOP/s). And it *moves* numbers between memory and processor, with a peak rate in bytes per second,
-# the **memory bandwidth**. Which of the two limits an operation depends on its **arithmetic intensity**: the number of
-# operations that it does for each byte that it reads or writes.
+# the **memory bandwidth**. The **arithmetic intensity** of an operation decides which of the two is its limit: it is the
+# number of floating-point operations for each byte that is read or written.
 #
 # - An operation of low intensity, such as an addition, waits for memory. It is *memory-bound*.
 # - An operation of high intensity, such as a large matrix product, waits for arithmetic. It is *compute-bound*.
@@ -410,9 +410,10 @@ print("the same gradient:", np.allclose(found["kept"], found["recomputed"], rtol
 # ## In the paper
 #
 # The paper states costs in TPUv3-core-days: to pre-train on JFT, ViT-H/14 took 2,500 of them, ViT-L/16 680, and the
-# convolutional BiT-L 9,900 (Table 2). Fig. 5 shows accuracy against this cost. Appendix D.5 measures throughput, and finds that
-# the quadratic cost of attention hardly shows at the usual image sizes. You can see why: in a block, the products with weights take
-# $24 N D^2$ operations and attention itself $4 N^2 D$. Their ratio is $N / 6D$, which is 4 % for ViT-B/16 at 224 pixels.
+# convolutional BiT-L 9,900 (Table 2). Fig. 5 shows accuracy against the compute of pre-training, in exaFLOPs. Appendix D.5
+# measures throughput, and finds that the quadratic cost of attention hardly shows at the usual image sizes. You can see why: in a
+# block, the products with weights take $24 N D^2$ operations and attention itself $4 N^2 D$. Their ratio is $N / 6D$, which is
+# 4 % for ViT-B/16 at 224 pixels.
 #
 # | paper | here | minivit |
 # |---|---|---|

@@ -92,7 +92,7 @@ show(
 # %% [markdown]
 # There are two shapes. The forward pass is a *mountain*: the loss calls the model, the model calls its blocks, a block calls its
 # attention, and so on down to the ops. The backward pass is a *comb*: `run_backward` calls one `vjp` after the other, and it
-# knows nothing about blocks or attention. The mountain leaves it a single thing: the tape, a list of ops.
+# knows nothing about blocks or attention. The forward pass leaves one thing for it: the tape, a list of ops.
 #
 # We follow one number: the first element of the weight of the first MLP. Which op uses it, and what computes its gradient? The
 # tape answers this, and the next cell prints the op that it names. You wrote a similar op in lesson 03: first the lines of
@@ -205,10 +205,12 @@ tokens_in_last_mlp = (1, 65)
 #
 # $$\mathrm{GELU}(x) \approx x\,\sigma(1.702\,x), \qquad \sigma(u) = \frac{1}{1 + e^{-u}}$$
 #
-# minivit has two forms of GELU, in a dictionary. Each is a function that *writes* f(x) into its second argument and, if the third
-# argument is not None, f'(x) into that. Both are arrays that the caller provides, so that blocks of a large array can be filled in
-# place (lesson 16). (The decorator `@elementwise` says that each element is computed independently. On a GPU, a single kernel with
-# the same name then does all of it. Your function does not need it.)
+# minivit computes this form from primitives, in several passes (`gelu="quick"`, which the published weights of CLIP need). You
+# add it as a fused form, which takes one pass. The two fused forms of GELU are in a dictionary. Each is a function that *writes*
+# f(x) into its second argument and, if the third argument is not None, f'(x) into that. Both are arrays that the caller provides,
+# so that blocks of a large array can be filled in place (lesson 16). (The decorator `@elementwise` says that each element is
+# computed independently. On a GPU, a single program of the same name, also called a kernel, then does all of it. Your function
+# does not need the decorator.)
 #
 # First you write the test, then the code. A test is useless if it cannot fail. How good is a test? **Mutation testing** measures it:
 # break the code on purpose, in many small ways, and count how many of the broken versions (the *mutants*) the test rejects. Your test
@@ -274,7 +276,8 @@ del fused.GELU_FORMS["sigmoid"]
 #
 # 1. Put the function into [`engine/fused.py`](../minivit/engine/fused.py), above `GELU_FORMS`, and add its line to the dictionary.
 # 2. Write its twin, composed of primitives, into `gelu` of [`engine/reference.py`](../minivit/engine/reference.py). There is no
-#    sigmoid among the primitives, but $\sigma(u) = (1 + \tanh(u/2)) / 2$.
+#    sigmoid among the primitives, but $\sigma(u) = (1 + \tanh(u/2)) / 2$, as in `times_sigmoid` of
+#    [`models/variants.py`](../minivit/models/variants.py).
 # 3. Add `"sigmoid"` to the forms of `test_gelu` in [`tests/engine/test_twins.py`](../tests/engine/test_twins.py).
 # 4. Run `python -m pytest tests/engine`: it compares the two, values and gradients.
 #
@@ -406,7 +409,8 @@ for name, op in {
 # | patches and positions | `PatchEmbedding`, `resize_positions` | `timm/layers/patch_embed.py`, `pos_embed.py` |
 # | the training loop | `training/loop.py` | `train.py` in timm's repository |
 #
-# A `vjp` of your own is a `torch.autograd.Function` there. It has the same trap, and PyTorch's `gradcheck` does not find it:
+# In PyTorch, your own `vjp` goes into a subclass of `torch.autograd.Function`. It has the same trap, and PyTorch's `gradcheck`
+# does not find it:
 
 # %% tags=["pytorch"]
 from minivit_lessons import agree, library
@@ -442,7 +446,7 @@ if torch := library("torch"):
 #
 # - [Wengert, 1964](https://doi.org/10.1145/355586.364791) computes derivatives by a program: it decomposes a function into elementary steps
 #   and differentiates each. The list of these steps is still called a Wengert list; it is our tape.
-# - [Baydin et al., 2018](https://arxiv.org/abs/1502.05767) survey automatic differentiation and its relation to machine learning.
+# - [Baydin et al., 2015](https://arxiv.org/abs/1502.05767) survey automatic differentiation and its relation to machine learning.
 # - PyTorch ([Paszke et al., 2019](https://arxiv.org/abs/1912.01703)) records the tape while ordinary Python code runs, as minivit does.
 # - [micrograd](https://github.com/karpathy/micrograd) is a tiny engine for single numbers with PyTorch's way of calling: your lesson
 #   01. After this course you can read it in a few minutes.

@@ -48,10 +48,11 @@ photographs = [photograph(name) for name in NAMES]
 show(pictures.draw_seen(photographs, recorded["heads"], recorded["rollout"], (0, 2, 5, 3)), pictures.SEEN, dpi=70)
 
 # %% [markdown]
-# Nobody told this model what an object is. Three of these heads pick out the cup, the rocket and its towers, the clock; head 3
-# looks at what surrounds them. On the cat, which fills the picture, the heads share out the face. Rollout fails here: on three of the
-# photographs a single patch gets more than twenty times the mean of all patches, and it shows nothing in particular. On our model of ten shapes
-# rollout passed its test (lesson 12). A method that worked on one model must be tested again on the next.
+# Nobody told this model what an object is. Three of these heads attend to the object: the cup, the rocket with its towers, the
+# clock. Head 3 attends to what surrounds it. The cat fills the picture: here each head attends to another part of the face.
+# Rollout fails here: on three of the photographs a single patch gets more than twenty times the mean of all patches, and it shows
+# nothing in particular. On our model of ten shapes rollout passed its test (lesson 12). A method that worked on one model must be
+# tested again on the next.
 #
 # ## One number at a time
 #
@@ -119,7 +120,7 @@ for name, probability in top:
     print(f"{probability:6.1%}  {name}")
 
 # %% [markdown]
-# The probabilities of all classes add up to 1, so the model always answers, also when your picture shows none of its
+# The probabilities of all classes add up to 1, so the model always answers, even if your picture shows none of its
 # classes. A probability of 90 % says that one logit is far above the others. It does not say that nine of ten such answers are
 # right; that would have to be measured on labelled images.
 
@@ -228,8 +229,8 @@ for name, values in (("the last block's attention", maps.mean(axis=0)), ("rollou
     print(f"occlusion and {name}: {rank_correlation(drops, to_places(values)):.2f}")
 
 # %% [markdown]
-# The maps of attention say what is read, the occlusion test what the answer depends on, and the two orders differ. With the
-# stand-in, the last block's attention has nothing in common with the occlusion test, and rollout has a part.
+# The attention maps say what the model reads. The occlusion test says what the answer depends on. The two orders differ: with the
+# stand-in, the correlation with the occlusion test is near 0 for the last block's attention, and clearly positive for rollout.
 #
 # One task is left over from the pictures above: a map has a number for each patch, an image a number for each pixel. To multiply
 # the two, the map must be spread. The library's way is one call of `np.repeat` for each axis. Your way is a puzzle.
@@ -261,7 +262,7 @@ show(
 # |---|---|---|
 # | Fig. 6: attention on photographs | `roll_out`, lesson 12 | `minivit inspect --weights NAME` |
 # | Eq. 4: the class token is read | row 0 in `head_maps` | `insight.class_token_attention` |
-# | §4.1: images of 224 or 384 pixels | `centre_square`, `resize_image` | `minivit predict cat.jpg --weights NAME` |
+# | Tables 3 and 4: images of 224 and 384 pixels | `centre_square`, `resize_image` | `minivit predict cat.jpg --weights NAME` |
 # | Table 5: accuracy on ImageNet | `top_classes` | `minivit evaluate` |
 
 # %% [markdown]

@@ -5,7 +5,7 @@
 # appendix B.1.1.*
 #
 # You will read the files of CIFAR-10 byte by byte, train a small Vision Transformer on its photographs for a few minutes, and look behind the
-# one number that everybody reports: which classes are right, which are taken for which, and how sure the number is.
+# one number that everybody reports: how often each class is right, which classes are confused, and how precise the number is.
 
 # %% tags=["keep"]
 import numpy as np
@@ -274,7 +274,7 @@ for source, table, its_names in ((what, matrix, names), ("CIFAR-10, measured onc
 # %% [markdown]
 # On the photographs the model is right for 58.3 % of the images, and its mistakes come in pairs. 241 cats are taken for dogs, and 197 dogs are taken for cats.
 # Trucks and automobiles follow, then birds and deer, airplanes and ships. Cats and dogs look alike, trucks and automobiles too. Airplanes and ships do
-# not, but both are often photographed before a blue background.
+# not, but both are often photographed against a blue background.
 #
 # That last reason is a guess from counts. How could you test it?
 #
@@ -344,9 +344,10 @@ for name, answer in (("lazy", lazy), ("honest", honest)):
 # %% [markdown]
 # <details><summary>What happens, and why</summary>
 #
-# The lazy model never finds anything and has an accuracy of 95 %, more than the honest one. Accuracy weighs classes by their number of images, and here one class is
-# nineteen of twenty. The mean of the per-class accuracies (*balanced accuracy*) gives each class the same weight: 50 % for the lazy model, which is guessing, 87 % for the honest one. CIFAR-10
-# has 1,000 test images of each class, so both are the same there. Your own pictures will not be so even: count them first.
+# The lazy model never finds anything and has an accuracy of 95 %, more than the honest one. Accuracy weighs classes by their
+# number of images, and here one class has 19 of every 20 images. The mean of the per-class accuracies (*balanced accuracy*) gives
+# each class the same weight: 50 % for the lazy model, which is guessing, 87 % for the honest one. CIFAR-10 has 1,000 test images
+# of each class, so accuracy and balanced accuracy are equal there. Your own pictures will not be so balanced: count them first.
 #
 # A second mistake, for those who dislike loops: `matrix[labels, guesses] += 1`. Try it in `confusion_matrix`. NumPy reads all places,
 # adds 1, and writes them back, so that a pair which occurs 500 times is counted once. `np.add.at(matrix, (labels, guesses), 1)` counts all.
@@ -395,7 +396,7 @@ if torch := library("torch"):
 # - Look at images as your program reads them: a reshape without a transpose gives no error.
 # - An accuracy has a standard error, √(p (1 - p) / n). Differences below two of them may be chance.
 # - Per-class accuracy and the confusion matrix say where a model is wrong, and what it answers instead.
-# - With uneven classes accuracy rewards a model that answers the largest class every time.
+# - With unbalanced classes, accuracy rewards a model that answers the largest class every time.
 
 # %% [markdown]
 # ## What comes next

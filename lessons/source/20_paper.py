@@ -77,8 +77,8 @@ section_that_answers = {
 # you follow. Which box has parameters? Which one changes the shape of its input?
 #
 # The library's whole model in the paper's own letters is thirty lines of code:
-# [`thirty_lines.py`](../minivit/models/thirty_lines.py). It has no options and nothing of speed; it is Eqs. 1 to 8 and no more. Here
-# is each piece of Fig. 1 beside the lines that compute it. (Fig. 1 runs upwards, code runs downwards.)
+# [`thirty_lines.py`](../minivit/models/thirty_lines.py). It has no options and no optimisation for speed: it is Eqs. 1 to 8 and
+# no more. Here is each piece of Fig. 1 beside the lines that compute it. (Fig. 1 runs upwards, code runs downwards.)
 
 # %%
 show(paper.draw_figure_one_beside_code(thirty_lines), paper.FIGURE_ONE_ALT)
@@ -94,7 +94,7 @@ show(paper.draw_figure_one_beside_code(thirty_lines), paper.FIGURE_ONE_ALT)
 #
 # </details>
 #
-# [`vit.py`](../minivit/models/vit.py) is the same function with options. Keep both files open: whatever the short one lacks and the
+# [`vit.py`](../minivit/models/vit.py) is the same function with options. Keep both files open: everything that only the
 # long one has is a choice that the paper offers, or one that came later.
 #
 # ## One number at a time
@@ -133,7 +133,7 @@ shapes_in_the_paper = {
 #
 # ## All at once
 #
-# Are the thirty lines the model? The check of a reading is to compute. The same weights and images go through the thirty lines and
+# Are the thirty lines the model? To check a reading, compute. The same weights and images go through the thirty lines and
 # through the library's class; both the logits and the gradients of all parameters are compared.
 
 # %%
@@ -192,7 +192,8 @@ show(paper.draw_parts({name: parts_of_table_1(*sizes) for name, sizes in TABLE_1
 #
 # ## Your turn
 #
-# Table 2 is the paper's main result. These are its means, in percent; the last row is the cost of pre-training.
+# Table 2 is the paper's main result. These are its means, in percent; the last row is the cost of pre-training. ImageNet ReaL is
+# ImageNet with corrected labels, and VTAB is the mean over 19 small tasks.
 
 # %% tags=["keep"]
 COLUMNS = ("ViT-H/14 JFT", "ViT-L/16 JFT", "ViT-L/16 I21k", "BiT-L JFT")
@@ -221,7 +222,8 @@ rows_not_better = ["ImageNet ReaL", "VTAB"]
 # --- end
 
 # %% [markdown]
-# Both rows are as good as equal: the right summary is "at least as good on every task, up to 0.01 points, for a fraction of the cost".
+# In both rows the numbers are equal or nearly equal: the right summary is "at least as good on every task, up to 0.01 points, for
+# a fraction of the cost".
 #
 # A TPUv3-core-day is one core of such a chip at work for one day. The row is the reason why few of us will repeat Table 2. How long would
 # the cheapest column take on a machine with eight of these cores?
@@ -265,8 +267,8 @@ print("CIFAR-10's 10,000 test images: H/14 and L/16 differ in", round((99.50 - 9
 # | 6 | nothing: examples, the class token's attention over an image | |
 # | 7 | left to right: filters of E, similarity of positions, attention distance by layer | one trained model each |
 #
-# Which figure is the evidence for each of these claims? If a claim names "how many of the same images", Fig. 3 cannot carry it: its
-# three sets differ in more than their size.
+# Which figure is the evidence for each of these claims? If a claim is about the number of images of one kind, Fig. 3 cannot
+# support it: its three sets differ in more than their size.
 
 # %% exercise="figure_of_claim"
 figure_of_claim = {
@@ -291,10 +293,11 @@ figure_of_claim = {
 # %% [markdown]
 # Section 4.5 looks inside one trained model. Read it with one more question: *would the picture look different if the claim were false?*
 # Position embeddings of neighbours could have been unlike each other; they are not, so the picture is evidence. A rollout over an
-# image of a single centred object lights up the object, but so would much else; it is an illustration. Lesson 12 measures both.
+# image of a single centred object highlights the object, but many other maps would do so too; it is an illustration. Lesson 12
+# measures both.
 #
-# The third pass asks what is missing. Whoever implements a paper finds out: every number that you had to take from elsewhere was not in
-# it. Which of these does the paper *not* say? Search its text (section 4.1, appendix A, B.1, Tables 3 and 4).
+# The third pass asks what is missing. If you implement a paper, you find out: every number that you had to take from elsewhere was
+# not in it. Which of these does the paper *not* say? Search its text (section 4.1, appendix A, B.1, Tables 3 and 4).
 
 # %% tags=["keep"]
 CANDIDATES = (
@@ -339,7 +342,8 @@ show_attempt(
 # %% [markdown]
 # ## In the paper
 #
-# Fig. 1 and Eqs. 1 to 4 are in section 3.1, Eqs. 5 to 8 in appendix A. Where each equation is computed: both columns are searchable by the tag `# ViT (2)`.
+# Fig. 1 and Eqs. 1 to 4 are in section 3.1, Eqs. 5 to 8 in appendix A. The table says where each
+# equation is computed. In both files you can search for its tag, such as `# ViT (2)`.
 #
 # | paper | in `thirty_lines.py` | in `vit.py` |
 # |---|---|---|
@@ -350,7 +354,7 @@ show_attempt(
 # | Eqs. 5 to 8, appendix A | `MSA` | `MultiHeadSelfAttention`, `engine.attention` |
 # | Table 1 | `L`, `heads`, the shapes in `θ` | `ViTConfig`, `SIZES` |
 #
-# Table 2 is quoted in [`docs/the-papers-numbers.md`](../docs/the-papers-numbers.md), which marks every number of the paper as reproduced,
+# Table 2 is quoted in [`docs/the-papers-numbers.md`](../docs/the-papers-numbers.md), which marks each of its numbers as reproduced,
 # tried in small, or quoted. Figs. 3, 4 and 5 are the subject of lesson 14, Figs. 6 and 7 that of lesson 12.
 
 # %% [markdown]
@@ -403,8 +407,9 @@ if torch := library("torch"):
 # %% [markdown]
 # ## Break it and see
 #
-# Which details of an equation matter? Each entry below is a misreading, or a choice that the paper leaves open, in
-# published code. The trained weights stay; one or two of the thirty lines change. Guess first: order the seven by the accuracy that is left on 200 images, and say which you would *not* notice.
+# Which details of an equation matter? Each entry below is a misreading that occurs in published code, or a choice that the paper
+# leaves open. The trained weights stay; one or two of the thirty lines change. Guess first: order the seven by the accuracy that
+# is left on 200 images, and say which you would *not* notice.
 
 # %%
 SOURCE = Path(thirty_lines.__file__).read_text(encoding="utf-8").replace("from ..engine", "from minivit.engine")
@@ -439,8 +444,8 @@ show(paper.draw_misreadings(accuracies), paper.MISREADINGS_ALT)
 
 # %% [markdown]
 # All of them run, all have the right shapes. Two cost nothing here, which is why two libraries can disagree about them for years. One
-# costs three points, which is the dangerous kind: small enough to be taken for bad luck. Had we trained *with* a misreading, the weights
-# would have adapted to most of them, and only a comparison with published weights would have told.
+# costs three points, which is the dangerous kind: small enough to be taken for bad luck. If we had trained *with* a misreading, the
+# weights would have adapted to most of them, and only a comparison with published weights would have shown it.
 #
 # <details><summary>Which misreading would training repair, and which not?</summary>
 #

@@ -24,13 +24,13 @@ T95 = {1: 12.706, 2: 4.303, 3: 3.182, 4: 2.776, 5: 2.571, 6: 2.447, 7: 2.365, 8:
 # model), or CIFAR-10. The question: something that a number can answer, and that you do not know yet. Some examples:
 #
 # - Does a model that was pre-trained need fewer of my photographs than one from scratch? How many fewer?
-# - Does CutMix help when there are only 200 images a class?
+# - Does mixup (lesson 11) help when there are only 200 images of each class?
 # - Does a model that learned on pictures from one camera work on those of another?
 #
-# **The task** is in [`capstone/README.md`](../lessons/capstone/README.md): what to hand in, and a rubric of 20 points. In short: a question
-# with what would refute your guess; a baseline; *one change at a time*; at least three seeds; nothing chosen by the test set; a picture
-# of mistakes; a conclusion that is no stronger than the evidence; the commands. You can stop reading here and begin. But first see how
-# easily an experiment misleads.
+# **The task** is in [`capstone/README.md`](../lessons/capstone/README.md): what to hand in, and a rubric of 20 points. In short:
+# a question, your guess, and what would refute it; a baseline; *one change at a time*; at least three seeds; nothing chosen by
+# the test set; a picture of mistakes; a conclusion that is no stronger than the evidence; the commands. You can stop reading here
+# and begin. But first see how easily an experiment misleads.
 
 # %% [markdown]
 # ## The picture
@@ -85,8 +85,9 @@ def accuracy_in_table(text, run):
 
 
 # %% [markdown]
-# Is 31 % good? A number needs a neighbour. The first is the **majority-class baseline**: always say the class that is most frequent in the
-# *training* set. On balanced data it is 1/K. On a data set with 90 % cats it is 90 %, and a network with 91 % has learned little.
+# Is 31 % good? A number needs something to compare it with. First comes the **majority-class baseline**: always say the class
+# that is most frequent in the *training* set. On balanced data it is 1/K. On a data set with 90 % cats it is 90 %, and a network
+# with 91 % has learned little.
 
 
 # %% exercise="majority_baseline"
@@ -112,7 +113,7 @@ print("with the test labels themselves, the baseline could be at most", f"{major
 #
 # $$\frac{p + \frac{z^2}{2n} \;\pm\; z\sqrt{\frac{p(1-p)}{n} + \frac{z^2}{4n^2}}}{1 + \frac{z^2}{n}}$$
 #
-# Without the terms in $z^2$ it is the rule of thumb $p \pm 1.96\sqrt{p(1-p)/n}$, which says "from 100 % to 100 %" where all of 20
+# Without the terms in $z^2$ it is the rule of thumb $p \pm 1.96\sqrt{p(1-p)/n}$, which says "from 100 % to 100 %" if all of 20
 # images are right.
 
 
@@ -160,8 +161,8 @@ for seed in range(3):
     print(f"seed {seed}: average - token = {difference:+.2%}, from {low:+.2%} to {high:+.2%}")
 
 # %% [markdown]
-# For seeds 1 and 2 the interval does not contain 0, for seed 0 it does, and its middle has the other sign. Are two of three "significant"? Guess
-# first what is wrong with the question.
+# For seeds 1 and 2 the interval does not contain 0, for seed 0 it does, and its middle has the other sign. Are two of three seeds
+# enough? Guess first what is wrong with this question.
 #
 # <details><summary>Answer</summary>
 #
@@ -206,11 +207,11 @@ show(capstone.draw_differences(found), capstone.FOUR_ALT)
 # %% [markdown]
 # ## Your turn
 #
-# One question, four answers, and the *least* certain one sounded most certain. The runs of the first person are those of report C,
-# the runs of the second those of report A; reports D and B have more. Read the four reports now, each a page:
+# One question, four answers, and the one with the *weakest* evidence sounded most certain. The runs of the first person are those
+# of report C, the runs of the second those of report A; reports D and B have more. Read the four reports now, each a page:
 # [A](../lessons/capstone/report-a.md), [B](../lessons/capstone/report-b.md), [C](../lessons/capstone/report-c.md),
-# [D](../lessons/capstone/report-d.md). Mark each with the rubric in [`capstone/README.md`](../lessons/capstone/README.md) before you open our
-# points, which are folded at the end of each. Then order them.
+# [D](../lessons/capstone/report-d.md). Mark each with the rubric in [`capstone/README.md`](../lessons/capstone/README.md) before
+# you open our points, which are folded at the end of each. Then order them.
 
 # %% exercise="reports_from_weak_to_excellent"
 # --- solution -> reports_from_weak_to_excellent = ...  # four letters, weakest first
@@ -319,10 +320,10 @@ def sign_test(only_a, only_b):
 # answer was that pooling is worse. Then the authors tuned the learning rate for each (8e-4 for the class token, 3e-4 for pooling), and the gap closed.
 # Report B does the same in small.
 #
-# Table 2 gives means and standard deviations over three fine-tuning runs: what varies is the fine-tuning, not the pre-training, which ran once
-# each; thousands of core-days are the reason. Fig. 4 pre-trains on subsets of JFT and measures by few-shot accuracy, which is cheap: when
-# you cannot afford seeds, choose a cheaper measurement. In `minivit`, `minivit evaluate` prints Wilson's interval
-# ([`evaluation/measures.py`](../minivit/evaluation/measures.py)), and `minivit experiment pooling` repeats D.3.
+# Table 2 gives means and standard deviations over three fine-tuning runs: only the fine-tuning varies. Each pre-training ran
+# once, because it costs up to thousands of core-days. Fig. 4 pre-trains on subsets of JFT and measures by few-shot accuracy,
+# which is cheap: when you cannot afford seeds, choose a cheaper measurement. In `minivit`, `minivit evaluate` prints Wilson's
+# interval ([`evaluation/measures.py`](../minivit/evaluation/measures.py)), and `minivit experiment pooling` repeats D.3.
 
 # %% [markdown]
 # ## The same in PyTorch

@@ -252,7 +252,7 @@ def test_without_a_residual_connection(opened):
     found = after(page, switched(page, "residual-on"))
 
     block = model.blocks[0]
-    block.forward = lambda z, *_: block.mlp(block.norm2(block.attention(block.norm1(z))))
+    block.forward = lambda z, *_, **__: block.mlp(block.norm2(block.attention(block.norm1(z))))
     close(found["logits"], model(minivit.preprocess(pixels[None])).data[0])
 
 

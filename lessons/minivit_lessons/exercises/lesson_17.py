@@ -161,9 +161,9 @@ def tokens_seen(skip_unused: bool) -> int:
     mlp: Any = model.blocks[-1].mlp  # type: ignore[attr-defined]
     shapes, forward = [], mlp.forward
 
-    def watched(z: Tensor, *more: Any) -> Tensor:
+    def watched(z: Tensor, *more: Any, **named: Any) -> Tensor:
         shapes.append(z.shape)
-        return forward(z, *more)
+        return forward(z, *more, **named)
 
     mlp.forward = watched
     with no_grad():
