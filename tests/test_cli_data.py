@@ -305,7 +305,7 @@ def test_the_share_is_kept_by_the_run(photos, tmp_path, capsys):
     capsys.readouterr()
     assert cli.main(["train", "--resume", str(tmp_path / "run")]) == 0
     assert "6 held out to test on (50 % of each class)" in capsys.readouterr().out
-    assert "--split would change" in refused(capsys, "train", "--resume", tmp_path / "run", "--split", "0.4")
+    assert "keeps its --split" in refused(capsys, "train", "--resume", tmp_path / "run", "--split", "0.4")
 
 
 @pytest.mark.parametrize("share", ["0", "1", "-0.2", "20"])

@@ -237,7 +237,7 @@ def test_what_is_no_file(tmp_path):
 def test_the_error_and_the_page_name_the_same_formats(tmp_path):
     (tmp_path / "text.png").write_bytes(b"not an image")
     page = Path(__file__).parents[2] / "docs" / "data.md"
-    (listed,) = re.findall(r"^minivit reads (.*? and \w+), and after", page.read_text(encoding="utf-8"), re.MULTILINE)
+    (listed,) = re.findall(r"^minivit reads (.*? and \w+)\. After", page.read_text(encoding="utf-8"), re.MULTILINE)
     refused(tmp_path / "text.png", f"is not an image that can be read ({listed} can)")
 
 
