@@ -22,7 +22,7 @@ from .vit import ViT
 LEAST_VARIANCE = 5e-4  # added to the variance of each direction, so that weak noise is not amplified
 
 
-def begin_whitened(model: ViT, batches: Iterable[np.ndarray], seed: int = 0) -> None:
+def initialise_whitened(model: ViT, batches: Iterable[np.ndarray], seed: int = 0) -> None:
     """Give the patch embedding the kernel and bias that whiten the patches of some images, in place.
 
     The columns of V are the n = min(P² C, D) eigenvectors of the patches' covariance with the largest eigenvalues v.

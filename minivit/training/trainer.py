@@ -27,7 +27,7 @@ from ..models.cost import gpu_microbatch
 from ..models.mimetic import initialise_mimetically
 from ..models.names import build
 from ..models.vit import needs_all_patches, patches_kept
-from ..models.whitening import begin_whitened
+from ..models.whitening import initialise_whitened
 from ..nn import Module
 from ..preprocessing import preprocessing_in
 from ..utils.aliases import tells_unknown_keywords
@@ -559,7 +559,7 @@ def build_model(options: ModelOptions, dataset: AnyDataset, seed: int) -> Classi
     if options.attention_init == "mimetic":
         initialise_mimetically(model, seed)
     if options.embedding_init == "whitened":
-        begin_whitened(model, images_to_whiten(dataset, model.config.image_shape[:2], seed), seed)
+        initialise_whitened(model, images_to_whiten(dataset, model.config.image_shape[:2], seed), seed)
     return model.train()
 
 

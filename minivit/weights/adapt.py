@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
-
 from ..backend.arrays import Array, to_numpy
 from ..errors import ConfigError
 from ..models.classifier import Classifier
@@ -112,9 +110,8 @@ def with_learned_positions(model: Classifier) -> Classifier:
     if not isinstance(config, ViTConfig) or config.positions not in TABLES or config.positions_at != "stem":
         return model
     after = replace(config, positions="learned")
-    front = after.num_positions - after.num_patches
     table = to_numpy(model.positions.table().data)  # (1, T, D)  # type: ignore[attr-defined]
-    rows = np.concatenate([table[:, :front], table[:, -after.num_patches :]], axis=1)
+    rows = table[:, -after.num_positions :]  # tokens in front of the patches all have zeros
     rows = rows.astype(model.embedding.weight.dtype)  # type: ignore[attr-defined]
     return _with_config(model, after, new_arrays={"positions.embedding": rows})
 

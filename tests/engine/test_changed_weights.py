@@ -11,7 +11,7 @@ from minivit import SGD, AdamW, BackwardError, Tensor, cross_entropy, no_grad, v
 from minivit.engine import tensor as tape
 from minivit.engine.tensor import recompute
 from minivit.models.mimetic import initialise_mimetically
-from minivit.models.whitening import begin_whitened
+from minivit.models.whitening import initialise_whitened
 from tests.support import equal_numbers, random_images, tiny_vit
 
 
@@ -114,7 +114,7 @@ def test_what_was_loaded_into_a_model_counts_as_changed(tmp_path):
 
 @pytest.mark.parametrize(
     "begin",
-    [initialise_mimetically, lambda model: begin_whitened(model, [random_images(model.config)])],
+    [initialise_mimetically, lambda model: initialise_whitened(model, [random_images(model.config)])],
     ids=["mimetic", "whitened"],
 )
 def test_weights_that_an_initialisation_wrote_count_as_changed(begin):

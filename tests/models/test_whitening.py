@@ -7,7 +7,7 @@ import pytest
 
 from minivit import ConfigError, DTypeError, ShapeError, ViT, ViTConfig, create_model, load_model
 from minivit.data import shapes
-from minivit.models.whitening import LEAST_VARIANCE, begin_whitened
+from minivit.models.whitening import LEAST_VARIANCE, initialise_whitened
 from minivit.training import Callback, TrainConfig, Trainer, trainer
 from minivit.training.options import ModelOptions
 
@@ -39,7 +39,7 @@ def tokens_of(model, images):
 
 def test_as_many_directions_as_a_patch_has_numbers_vary_alike():
     model, images = new(), smooth_images()
-    begin_whitened(model, [images[:150], images[150:]])
+    initialise_whitened(model, [images[:150], images[150:]])
 
     tokens = tokens_of(model, images)  # 48 numbers of a patch in 60 of a token
     np.testing.assert_allclose(tokens.mean(axis=0), 0, atol=1e-4)
@@ -52,7 +52,7 @@ def test_as_many_directions_as_a_patch_has_numbers_vary_alike():
 
 def test_a_narrow_token_gets_the_directions_that_vary_most():
     model, images = new(dim=12), smooth_images()
-    begin_whitened(model, [images])
+    initialise_whitened(model, [images])
 
     tokens = tokens_of(model, images)
     np.testing.assert_allclose(np.cov(tokens.T), np.eye(12), atol=0.02)
@@ -65,7 +65,7 @@ def test_a_narrow_token_gets_the_directions_that_vary_most():
 def test_directions_that_never_vary_are_not_made_large():
     model, images = new(), smooth_images()
     images[:, ::4] = 0.25
-    begin_whitened(model, [images])
+    initialise_whitened(model, [images])
 
     assert np.abs(model.embedding.weight.data).max() <= LEAST_VARIANCE**-0.5
     assert np.isfinite(tokens_of(model, images)).all()
@@ -74,9 +74,9 @@ def test_directions_that_never_vary_are_not_made_large():
 def test_a_border_that_no_patch_covers_does_not_count():
     one, other = (new(image_size=(10, 13), drop_rest=True) for _ in range(2))
     images = smooth_images(50, (10, 13, 3))
-    begin_whitened(one, [images])
+    initialise_whitened(one, [images])
     images[:, 8:], images[:, :, 12:] = 9.0, -9.0
-    begin_whitened(other, [images])
+    initialise_whitened(other, [images])
     np.testing.assert_array_equal(one.embedding.weight.data, other.embedding.weight.data)
 
 
@@ -84,7 +84,7 @@ def test_nothing_else_changes_and_the_seed_decides():
     images = smooth_images()
     plain, one, same, other = (new() for _ in range(4))
     for model, seed in ((one, 0), (same, 0), (other, 1)):
-        begin_whitened(model, [images], seed)
+        initialise_whitened(model, [images], seed)
 
     for name, array in one.state().items():
         changed = name in ("embedding.weight", "embedding.bias")
@@ -104,7 +104,7 @@ def test_a_run_begins_so_if_asked_to():
     found = [batch.copy() for batch in trainer.images_to_whiten(data, (32, 32), 3)]
     assert len(np.concatenate(found)) == 1000 and found[0].dtype == np.float32
     expected = create_model("ViT-XS_4-CIFAR", num_classes=len(data.classes))
-    begin_whitened(expected, found, 3)
+    initialise_whitened(expected, found, 3)
     np.testing.assert_array_equal(embedding(embedding_init="whitened"), expected.embedding.weight.data)
 
 
@@ -140,7 +140,7 @@ def test_a_resumed_run_reads_no_images_for_it_and_ends_the_same(tmp_path, monkey
 
     Trainer(config=config, out=tmp_path / "whole", show=False).fit()
     Trainer(config=config, out=tmp_path / "parts", callbacks=[Stop()], show=False).fit()
-    monkeypatch.setattr(trainer, "begin_whitened", None)
+    monkeypatch.setattr(trainer, "initialise_whitened", None)
     assert Trainer(config=config, out=tmp_path / "parts", show=False).fit(resume=True).finished
 
     whole, parts = (load_model(tmp_path / run).state() for run in ("whole", "parts"))
@@ -156,17 +156,17 @@ def test_batches_of_a_script_are_not_read_twice():
 
 def test_what_cannot_begin_so_is_refused():
     with pytest.raises(ConfigError, match="a whitened embedding is for Vision Transformers, not ResNet"):
-        begin_whitened(cast(ViT, create_model("BiT-R14-CIFAR")), [])
+        initialise_whitened(cast(ViT, create_model("BiT-R14-CIFAR")), [])
     with pytest.raises(ConfigError, match="reads pixels; in a hybrid, patches are cut from a feature map"):
-        begin_whitened(create_model("R26+ViT-S_32", image_size=64), [])
+        initialise_whitened(create_model("R26+ViT-S_32", image_size=64), [])
     with pytest.raises(ConfigError, match="computed from images: there are none"):
-        begin_whitened(new(), [])
+        initialise_whitened(new(), [])
     with pytest.raises(ShapeError, match=r"images of shape \(8, 12, 3\) are needed, not \(8, 8, 3\)"):
-        begin_whitened(new(), [np.zeros((2, 8, 8, 3), np.float32)])
+        initialise_whitened(new(), [np.zeros((2, 8, 8, 3), np.float32)])
     with pytest.raises(DTypeError, match=r"as the network reads them, in \[-1, 1\] as floats, not uint8"):
-        begin_whitened(new(), [np.zeros((2, 8, 12, 3), np.uint8)])
+        initialise_whitened(new(), [np.zeros((2, 8, 12, 3), np.uint8)])
     with pytest.raises(ConfigError, match="without nan or infinite numbers"):
-        begin_whitened(new(), [np.full((2, 8, 12, 3), np.nan, np.float32)])
+        initialise_whitened(new(), [np.full((2, 8, 12, 3), np.nan, np.float32)])
     with pytest.raises(ConfigError, match="embedding-init must be left out, not 'whitened': the run starts from"):
         TrainConfig(weights="a.npz", embedding_init="whitened")
     with pytest.raises(ConfigError, match="embedding-init must be one of lecun, whitened, not 'white'"):

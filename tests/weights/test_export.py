@@ -313,6 +313,7 @@ def test_the_command_of_a_run_tells_no_path():
     [
         ("timm", {"classifier": "gap"}),
         ("timm", {"registers": 2}),
+        ("timm", {"registers": 2, "positions_for": "patches"}),
         ("timm", {"classifier": "gap", "class_token": True}),
         ("huggingface", {"classifier": "gap"}),
         ("huggingface", {}),
